@@ -1,0 +1,173 @@
+#pragma once
+
+// MemoryManager: the memory of one or more tasks (Linux's mm_struct): the set of VMAs, which pages of the memory file or of
+// a host file stand behind each address, copy-on-write, brk, and access to application memory for the Sentry.
+//
+// Shape: a VMA says what the application asked for; a PMA (page mapping area) says which pages are there now:
+//   anonymous private   file offsets for the whole VMA are reserved at mmap time and mapped eagerly in the stub in one
+//                       piece, so first touches never reach the Sentry;
+//   shared file         mapped straight from Mappable::Translate;
+//   private file        read-only pages straight from the host descriptor; written ones copied into the memory file;
+//   after fork          both sides hold the PMA with counted pages, write-protected; a write fault copies (with
+//                       fault-around), or takes the page back where its count is 1.
+// Order at copy-on-write: protect in the stub (Flush where another thread may run), then share.
+//
+// Under the kernel lock; what touches host files may drop it, so callers hold a reference and revalidate.
+
+#include <sys/mman.h>
+
+#include <atomic>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "base/io_vec.h"
+#include "base/memory_file.h"
+#include "base/ref.h"
+#include "base/user_memory.h"
+#include "platform/platform.h"
+#include "vfs/file_description.h"
+
+namespace mm {
+
+enum class Access { kRead, kWrite, kExecute };
+
+struct MapRequest {
+  uint64_t address = 0;
+  uint64_t length = 0;
+  int prot = 0;    // PROT_*
+  int flags = 0;   // MAP_*
+  RefPtr<vfs::FileDescription> file;  // null: anonymous
+  RefPtr<vfs::Mappable> mappable;     // shared memory without a file description (SysV); normally taken from file->Map()
+  uint64_t offset = 0;
+  std::string name;                   // "[heap]", "[stack]", "[vdso]" in maps
+  bool special = false;               // vDSO: may not be remapped over by brk growth etc.
+};
+
+// A VMA as /proc/PID/maps and mincore see it.
+struct VmaInfo {
+  uint64_t start, end;
+  int prot;
+  bool shared;
+  uint64_t offset;
+  const vfs::FileDescription* file;  // null: anonymous
+  const std::string& name;
+  uint64_t committed_bytes;          // what of it is known to be backed
+  int advice_flags;                  // MADV_DONTFORK... as VM_ letters for smaps
+};
+
+// The identity of a futex word: the same for all who share the page.
+struct FutexKey {
+  uint64_t object = 0;  // MemoryManager (private) or page offset / Mappable (shared)
+  uint64_t offset = 0;
+  friend bool operator==(const FutexKey&, const FutexKey&) = default;
+  template <class H>
+  friend H AbslHashValue(H h, const FutexKey& k) {
+    return H::combine(std::move(h), k.object, k.offset);
+  }
+};
+
+// Application memory held for an I/O: spans in the Sentry; its pages stay theirs until it is dropped, whatever the
+// application unmaps meanwhile.
+class Pinned {
+ public:
+  Pinned() = default;
+  Pinned(Pinned&&) noexcept;
+  Pinned& operator=(Pinned&&) noexcept;
+  ~Pinned();
+  const IoVec& io() const { return io_; }
+  size_t size() const { return io_.size(); }
+
+ private:
+  friend class MemoryManager;
+  struct Hold {
+    uint64_t offset, length;          // of memory file pages
+    RefPtr<vfs::Mappable> mappable;   // or a mapped window of a host file
+    void* window = nullptr;
+    size_t window_size = 0;
+  };
+  void Drop();
+  IoVec io_;
+  absl::InlinedVector<Hold, 2> holds_;
+};
+
+class MemoryManager : public RefCounted, public base::UserMemory {
+ public:
+  static Result<RefPtr<MemoryManager>> Create(platform::Platform& platform);
+  ~MemoryManager() override;
+
+  platform::AddressSpace& space() { return *space_; }
+
+  // --- system calls; lengths and flags as they come from the application, errnos of the man pages ---
+  Result<uint64_t> Map(const MapRequest& request);
+  Result<void> Unmap(uint64_t address, uint64_t length);
+  Result<void> Protect(uint64_t address, uint64_t length, int prot);
+  Result<uint64_t> Remap(uint64_t old_address, uint64_t old_size, uint64_t new_size, int flags, uint64_t new_address);
+  uint64_t Brk(uint64_t address);  // as the raw system call: the new break, or the old one
+  Result<void> Advise(uint64_t address, uint64_t length, int advice);
+  Result<void> Sync(uint64_t address, uint64_t length, int flags);
+  Result<void> Mincore(uint64_t address, uint64_t length, std::vector<uint8_t>* residency);
+  Result<void> Lock(uint64_t address, uint64_t length, int flags);    // mlock2: bookkeeping for VmLck and limits
+  Result<void> Unlock(uint64_t address, uint64_t length);
+
+  // A copy for fork. On return this side is write-protected in its stub as far as pages are shared.
+  Result<RefPtr<MemoryManager>> Fork();
+
+  // A page fault at `address`. Success: run on. kEFAULT: no such mapping (SEGV_MAPERR); kEACCES: SEGV_ACCERR; kENXIO: beyond the end of
+  // the file (SIGBUS BUS_ADRERR); kENOMEM: SIGBUS or OOM kill. Grows MAP_GROWSDOWN stacks. On a fiber.
+  Result<void> HandleFault(uint64_t address, Access access);
+
+  // --- access by the Sentry (UserMemory): honours protections like the application's own access ---
+  Result<void> CopyIn(void* to, UserAddress from, size_t size) override;
+  Result<void> CopyOut(UserAddress to, const void* from, size_t size) override;
+  Result<std::string> CopyInString(UserAddress from, size_t max) override;
+  // As far as it goes: bytes copied before the first inaccessible one (process_vm_readv, /proc/PID/mem). `force`:
+  // ptrace's access, which ignores protections (copying private pages).
+  size_t CopyInPartial(void* to, UserAddress from, size_t size, bool force = false);
+  size_t CopyOutPartial(UserAddress to, const void* from, size_t size, bool force = false);
+  // Pins [address, address+length) for reading or (write) writing by host or Sentry; as long a prefix as is accessible;
+  // EFAULT when not even one byte is (and length > 0).
+  Result<Pinned> Pin(UserAddress address, size_t length, bool write);
+  // The same for an array of ranges; a prefix. `vector`: {address, length}.
+  Result<Pinned> PinVector(const std::vector<std::pair<UserAddress, size_t>>& vector, bool write);
+
+  // A futex word or other atomic in application memory, 4-byte aligned (else EINVAL). The pointer is valid until the kernel lock is
+  // dropped. Write access breaks copy-on-write.
+  Result<std::atomic<uint32_t>*> AtomicWord(UserAddress address, bool write);
+  Result<FutexKey> GetFutexKey(UserAddress address, bool process_shared);
+
+  void ForEachVma(absl::FunctionRef<bool(const VmaInfo&)> visit);
+  uint64_t total_bytes() const;      // VmSize
+  uint64_t resident_bytes() const;   // VmRSS, estimated without host calls where possible
+  uint64_t locked_bytes() const { return locked_; }
+
+  // How many tasks use it as their memory. With more than one, unmapping and protecting flush at once.
+  int users = 0;
+
+  // Set by the loader, read by proc, prctl(PR_SET_MM_*) and core dumps.
+  uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0;
+  uint64_t start_brk = 0, brk = 0, start_stack = 0;
+  uint64_t arg_start = 0, arg_end = 0, env_start = 0, env_end = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> auxv;
+  RefPtr<vfs::FileDescription> executable;
+  int dumpable = 1;
+  uint64_t vdso_address = 0;        // of the image; signal trampolines of apps without SA_RESTORER do not exist on x86-64
+  // Limits of the thread group that matter here (RLIMIT_AS, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_MEMLOCK), kept current by
+  // the kernel.
+  uint64_t limit_as = UINT64_MAX, limit_data = UINT64_MAX, limit_stack = 8 << 20, limit_memlock = 8 << 20;
+
+ private:
+  struct Vma;
+  struct Pma;
+  explicit MemoryManager(platform::Platform& platform);
+
+  platform::Platform& platform_;
+  RefPtr<platform::AddressSpace> space_;
+  uint64_t locked_ = 0;
+  // The owner of this file adds what it needs below (VMA and PMA maps, mmap base, counters).
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mm
