@@ -128,11 +128,12 @@ volatile sig_atomic_t sigio_count;
 void CountSigio(int) { sigio_count = sigio_count + 1; }
 
 TEST(Fcntl, AsyncSendsSigioWhenReadable) {
+  // The handler outlives the sockets, because closing one is an event for the other.
+  ScopedHandler handler(SIGIO, CountSigio);
   int ends[2];
   ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
   Fd a(ends[0]), b(ends[1]);
   sigio_count = 0;
-  ScopedHandler handler(SIGIO, CountSigio);
   ASSERT_OK(fcntl(a, F_SETOWN, getpid()));
   ASSERT_OK(fcntl(a, F_SETFL, O_ASYNC));
   ASSERT_EQ(write(b, "x", 1), 1);
