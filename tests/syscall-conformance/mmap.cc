@@ -241,8 +241,9 @@ TEST(Mmap, AddressSpaceLimitIsEnomem) {
   EXPECT_EXITED(RunChild([] {
                   rlimit limit = {64 << 20, 64 << 20};
                   CHILD_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
-                  void* p = mmap(nullptr, 128 << 20, PROT_NONE, kAnonymous, -1, 0);
-                  CHILD_CHECK(p == MAP_FAILED && errno == ENOMEM);
+                  CHILD_CHECK(mmap(nullptr, 128 << 20, PROT_NONE, kAnonymous, -1, 0) ==
+                                  MAP_FAILED &&
+                              errno == ENOMEM);
                   CHILD_CHECK(mmap(nullptr, kPage, PROT_NONE, kAnonymous, -1, 0) != MAP_FAILED);
                   return 0;
                 }),

@@ -111,11 +111,11 @@ TEST_F(Sigaltstack, IsInheritedByFork) {
                 0);
 }
 
-// Written in assembly's spirit: never returns, always deeper.
-[[gnu::noinline]] int Overflow(volatile char* previous) {
-  volatile char frame[1024];
-  frame[0] = *previous;
-  return Overflow(frame) + frame[0];
+// Goes deeper until the stack ends; the depth is only there to hide that from the compiler.
+[[gnu::noinline]] int Overflow(volatile int* depth) {
+  volatile int frame[256];
+  frame[0] = *depth + 1;
+  return *depth < 0 ? 0 : Overflow(frame) + frame[0];
 }
 
 TEST_F(Sigaltstack, StackOverflowIsCaughtOnIt) {
@@ -126,7 +126,7 @@ TEST_F(Sigaltstack, StackOverflowIsCaughtOnIt) {
                                                                                           : 34);
                       },
                       SA_ONSTACK);
-                  volatile char start = 0;
+                  volatile int start = 0;
                   return Overflow(&start);
                 }),
                 33);
@@ -135,7 +135,7 @@ TEST_F(Sigaltstack, StackOverflowIsCaughtOnIt) {
 TEST_F(Sigaltstack, OverflowWithoutItKills) {
   EXPECT_KILLED(RunChild([] {
                   ScopedHandler handler(SIGSEGV, +[](int) { _exit(33); });
-                  volatile char start = 0;
+                  volatile int start = 0;
                   return Overflow(&start);
                 }),
                 SIGSEGV);

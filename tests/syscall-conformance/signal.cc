@@ -18,8 +18,7 @@
 namespace conformance {
 namespace {
 
-volatile sig_atomic_t count;
-volatile sig_atomic_t last;
+std::atomic<int> count, last;
 siginfo_t last_info;
 
 void Count(int signal) {
@@ -32,7 +31,7 @@ void Record(int signal, siginfo_t* info, void*) {
 }
 
 struct Signal : testing::Test {
-  Signal() { count = last = 0; }
+  Signal() { count = 0, last = 0; }
 };
 using Kill = Signal;
 using Sigaction = Signal;
@@ -147,10 +146,10 @@ TEST_F(Sigaction, ResethandActsOnce) {
                 SIGUSR1);
 }
 
-volatile sig_atomic_t depth, max_depth;
+std::atomic<int> depth, max_depth;
 void Nest(int signal) {
   depth = depth + 1;
-  if (depth > max_depth) max_depth = depth;
+  if (depth > max_depth) max_depth = depth.load();
   if (depth < 3 && count++ < 2) raise(signal);
   depth = depth - 1;
 }
@@ -158,12 +157,12 @@ void Nest(int signal) {
 TEST_F(Sigaction, SignalIsBlockedInItsHandlerUnlessNodefer) {
   {
     ScopedHandler handler(SIGUSR1, Nest);
-    depth = max_depth = count = 0;
+    depth = 0, max_depth = 0, count = 0;
     raise(SIGUSR1);
     EXPECT_EQ(max_depth, 1);
   }
   ScopedHandler handler(SIGUSR1, Nest, SA_NODEFER);
-  depth = max_depth = count = 0;
+  depth = 0, max_depth = 0, count = 0;
   raise(SIGUSR1);
   EXPECT_EQ(max_depth, 3);
 }

@@ -39,5 +39,7 @@ testing::AssertionResult Killed(int status, int signal);
   } while (0)
 #define CHILD_ERRNO(call, wanted) CHILD_CHECK((call) == -1 && errno == (wanted))
 
-#define EXPECT_EXITED(status, code) EXPECT_TRUE(::conformance::Exited(status, code))
-#define EXPECT_KILLED(status, signal) EXPECT_TRUE(::conformance::Killed(status, signal))
+#define EXPECT_EXITED(status, code) \
+  CONFORMANCE_CHECK(GTEST_NONFATAL_FAILURE_, ::conformance::Exited(status, code))
+#define EXPECT_KILLED(status, signal) \
+  CONFORMANCE_CHECK(GTEST_NONFATAL_FAILURE_, ::conformance::Killed(status, signal))
