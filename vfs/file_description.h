@@ -21,6 +21,9 @@
 
 namespace vfs {
 
+class Socket;
+class Terminal;
+
 struct DirectoryEntry {
   std::string_view name;
   uint64_t ino;
@@ -39,6 +42,40 @@ struct IoctlContext {
 
 class FileDescription : public RefCounted {
  public:
+  // A weak link: told when the last reference to the file goes, while the object is still whole. An entry of at most one
+  // file; unlinks itself on destruction.
+  class Hook {
+   public:
+    Hook() = default;
+    Hook(const Hook&) = delete;
+    Hook& operator=(const Hook&) = delete;
+    virtual ~Hook() { Unlink(); }
+
+    // The hook was unlinked before. May destroy the hook; must not take references to the file.
+    virtual void OnRelease() = 0;
+
+    void LinkTo(FileDescription& file) {
+      Unlink();
+      file_ = &file;
+      next_ = file.hooks_;
+      if (next_ != nullptr) next_->previous_ = &next_;
+      previous_ = &file.hooks_;
+      file.hooks_ = this;
+    }
+    void Unlink() {
+      if (file_ == nullptr) return;
+      *previous_ = next_;
+      if (next_ != nullptr) next_->previous_ = previous_;
+      file_ = nullptr;
+    }
+    FileDescription* file() const { return file_; }
+
+   private:
+    FileDescription* file_ = nullptr;
+    Hook* next_ = nullptr;
+    Hook** previous_ = nullptr;
+  };
+
   // Set right after Inode::Open (or by the creator of an anonymous file) and constant afterwards.
   void Init(Path path, int flags, RefPtr<const Credentials> creds);
 
@@ -95,6 +132,11 @@ class FileDescription : public RefCounted {
   // "pipe:[12]" and the like for /proc/PID/fd links of anonymous files; empty: the path.
   virtual std::string LinkName() { return ""; }
 
+  // --- what it is, in place of RTTI. For concrete classes see FileAs.
+  virtual Socket* AsSocket() { return nullptr; }
+  virtual Terminal* AsTerminal() { return nullptr; }
+  virtual const void* kind() const { return nullptr; }  // the address of the class's kKind
+
   // F_SETOWN, F_SETSIG for SIGIO; interpreted by sentry/kernel.
   int32_t async_owner = 0;
   int async_owner_type = 0;
@@ -103,13 +145,27 @@ class FileDescription : public RefCounted {
  protected:
   FileDescription() = default;
   ~FileDescription() override;
+  void OnZeroRefs() override {
+    while (Hook* hook = hooks_) {
+      hook->Unlink();
+      hook->OnRelease();
+    }
+    delete this;
+  }
 
   uint64_t offset_ = 0;
 
  private:
+  Hook* hooks_ = nullptr;
   Path path_;
   int flags_ = 0;
   RefPtr<const Credentials> creds_;
 };
+
+// `file` as a T, or null when it is something else. T has `static inline char kKind` and a kind() that returns its address.
+template <class T>
+T* FileAs(FileDescription* file) {
+  return file != nullptr && file->kind() == &T::kKind ? static_cast<T*>(file) : nullptr;
+}
 
 }  // namespace vfs
