@@ -77,6 +77,9 @@ class MountNamespace : public RefCounted {
   absl::flat_hash_map<std::pair<const Mount*, const Dentry*>, RefPtr<Mount>> mounted_;
 };
 
+// `place` in `from`, as the same place in its clone `to` (unshare of a mount namespace).
+Path TranslatePath(const Path& place, const MountNamespace& from, const MountNamespace& to);
+
 // The absolute path of `place` as seen from `root` ("/a/b"); "(unreachable)..." as getcwd(2) says where it is outside,
 // with " (deleted)" appended for an unlinked dentry when `mark_deleted`.
 std::string PathName(const Path& place, const Path& root, bool mark_deleted = true);
