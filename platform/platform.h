@@ -48,6 +48,9 @@ struct Event {
   int si_code = 0;    // as the host gave it
   uint64_t address = 0;     // si_addr; cr2 for a page fault
   uint64_t error_code = 0;  // x86 page fault bits: 1 present, 2 write, 4 user, 16 instruction fetch
+  // ptrace cannot always tell a write from a read: error_code then says write, and whoever finds the memory not writable
+  // but readable must take the access for a read.
+  bool access_unknown = false;
   uint64_t trap_number = 0; // x86 vector (14 page fault, 13 general protection, ...)
   bool page_fault() const { return trap_number == 14; }
   bool write() const { return (error_code & 2) != 0; }
