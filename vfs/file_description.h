@@ -145,13 +145,7 @@ class FileDescription : public RefCounted {
  protected:
   FileDescription() = default;
   ~FileDescription() override;
-  void OnZeroRefs() override {
-    while (Hook* hook = hooks_) {
-      hook->Unlink();
-      hook->OnRelease();
-    }
-    delete this;
-  }
+  void OnZeroRefs() override;  // hooks, locks, inotify; then deletes
 
   uint64_t offset_ = 0;
 

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "base/wait_queue.h"
 #include "vfs/attributes.h"
+#include "vfs/directory_lock.h"
 
 namespace vfs {
 
@@ -55,6 +56,8 @@ class Inode : public RefCounted {
   // The permission check; the default is inode_permission's classic one from Stat() (mode bits, fsuid/fsgid/groups,
   // CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH). `mask` of MAY_READ=4, MAY_WRITE=2, MAY_EXEC=1. EACCES.
   virtual Result<void> CheckPermission(const Credentials& creds, int mask);
+  // Whether CheckPermission must be asked even for callers with CAP_DAC_OVERRIDE. The path walk skips it otherwise.
+  virtual bool custom_permission() const { return false; }
 
   // --- directories ---
   // ENOENT when there is none. Called on a dentry-cache miss.
@@ -74,9 +77,11 @@ class Inode : public RefCounted {
   virtual Result<RefPtr<Inode>> CreateUnnamed(const CreateOptions& options) { return Errno::kEOPNOTSUPP; }
 
   // Whether a cached dentry with `name` for this child (null: a negative one) may still be used. The default says yes; file systems
-  // whose names change by themselves (proc, a shared gofer) look.
+  // whose names change by themselves (proc, a shared gofer) look. Only asked where revalidates() or !cacheable(). May park.
   virtual bool Revalidate(std::string_view name, Inode* child) { return true; }
-  // Whether dentries below this directory may be cached at all (proc says no).
+  virtual bool revalidates() const { return false; }
+  // Whether dentries below this directory may be cached at all (proc says no). Those that somebody holds (an open file, a
+  // mount point, a working directory) are found again all the same, if Revalidate agrees.
   virtual bool cacheable() const { return true; }
 
   // --- symbolic links ---
@@ -86,9 +91,12 @@ class Inode : public RefCounted {
   virtual Result<Path> FollowMagicLink(const WalkContext& context);
 
   // --- opening ---
-  // A description for this inode; `dentry` is how it was reached. Truncation (O_TRUNC) was done by SetAttr before unless
-  // open_truncates(). The result's flags are set by the caller.
+  // A description for this inode. Truncation (O_TRUNC) was done by SetAttr before unless open_truncates(). The result's
+  // flags and path are set by the caller. Devices with a registered opener and FIFOs never get here
+  // (vfs/special_file.h); O_PATH neither.
   virtual Result<RefPtr<FileDescription>> Open(const OpenOptions& options, const Credentials& creds) = 0;
+
+  virtual bool open_truncates() const { return false; }
 
   // --- extended attributes (xattr(7)); ENODATA, EOPNOTSUPP ---
   virtual Result<std::string> GetXattr(std::string_view name) { return Errno::kEOPNOTSUPP; }
@@ -99,14 +107,27 @@ class Inode : public RefCounted {
   // The bound socket of an S_IFSOCK inode, and the pipe of an S_IFIFO one, live here for as long as the inode does.
   RefPtr<RefCounted> attached;
 
-  // inotify and fanotify marks, dentry events. Null while nobody watches.
+  // inotify and fanotify marks (vfs/watch.h). Null while nobody watches.
   struct WatchList;
   WatchList* watches = nullptr;
+
+  // Held exclusively by what changes names in this directory, shared by lookups that ask the file system.
+  DirectoryLock directory_lock;
+
+  // Open descriptions of it, and those that may write (or, below 0, programs that run from it: ETXTBSY). See
+  // FileDescription and DenyWriteAccess in vfs/operations.h.
+  int32_t open_count = 0;
+  int32_t write_count = 0;
+  // An unnamed file (O_TMPFILE without O_EXCL) that link(2) may give a name.
+  bool linkable = false;
+  // Known to have no set-user-ID, set-group-ID bits or capabilities that a write would have to clear.
+  bool no_privileges = false;
 
   // Advisory locks of this inode (vfs/file_lock.h), made on first use.
   RefPtr<RefCounted> locks;
 
  protected:
+  ~Inode() override;
   FileSystem* const fs_;
 };
 
@@ -114,6 +135,7 @@ class FileSystem : public RefCounted {
  public:
   // `name` as in /proc/filesystems and mountinfo ("tmpfs"); `source` as in mountinfo.
   FileSystem(std::string name, std::string source);
+  ~FileSystem() override;
 
   const std::string& name() const { return name_; }
   const std::string& source() const { return source_; }
@@ -122,15 +144,26 @@ class FileSystem : public RefCounted {
   uint64_t NextIno() { return next_ino_++; }
 
   virtual RefPtr<Inode> root() = 0;
+  // The one dentry of root(), shared by all mounts of the file system; made on first use.
+  const RefPtr<Dentry>& root_dentry();
+
+  // MS_RDONLY (for all its mounts), MS_SYNCHRONOUS... as given to mount(2).
+  unsigned long flags = 0;
   virtual Result<struct statfs> StatFs() = 0;
   // The file system's own options for mountinfo ("size=64k,mode=755").
   virtual std::string MountOptions() { return ""; }
   virtual Result<void> Sync() { return {}; }
+  // mount(2) with MS_REMOUNT and new options; `flags` is set by the caller on success.
+  virtual Result<void> Remount(unsigned long new_flags, std::string_view options) { return {}; }
+
+ protected:
+  void OnZeroRefs() override;  // empties the dentry cache of it first
 
  private:
   const std::string name_, source_;
   const uint64_t dev_;
   uint64_t next_ino_ = 1;
+  RefPtr<Dentry> root_dentry_;
 };
 
 }  // namespace vfs

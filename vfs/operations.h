@@ -37,10 +37,30 @@ Result<void> SetXattr(const WalkContext& context, const Path& place, std::string
 Result<void> RemoveXattr(const WalkContext& context, const Path& place, std::string_view name);
 Result<std::vector<std::string>> ListXattr(const WalkContext& context, const Path& place);
 
-// mount(2) with an existing file system or a bind; remounts; umount2(2).
+// mount(2) with an existing file system or a bind; remounts; umount2(2). The caller checked CAP_SYS_ADMIN. `flags` are the
+// MS_* of mount(2); per mount ones stay with the mount, the rest goes to the file system. `place` is a walked path: the new
+// mount goes on top of what is there.
 Result<void> MountFs(const WalkContext& context, RefPtr<FileSystem> fs, const Path& place, unsigned long flags);
-Result<void> BindMount(const WalkContext& context, const Path& source, const Path& place, unsigned long flags);
-Result<void> Unmount(const WalkContext& context, const Path& place, int flags);
+Result<void> BindMount(const WalkContext& context, const Path& source, const Path& place, unsigned long flags);  // MS_REC
+Result<void> Remount(const WalkContext& context, const Path& place, unsigned long flags, std::string_view options);  // MS_REMOUNT, with MS_BIND: this mount only
+Result<void> MoveMount(const WalkContext& context, const Path& source, const Path& place);
+Result<void> ChangePropagation(const WalkContext& context, const Path& place, unsigned long flags);  // MS_SHARED... | MS_REC
+Result<void> Unmount(const WalkContext& context, const Path& place, int flags);  // UMOUNT_NOFOLLOW is the walk's
+
+// What surrounds a read or a write of file data, for whoever calls FileDescription's data operations (read(2) and its
+// family, sendfile, splice): before a write, clears set-user-ID bits and the like as Linux's file_remove_privs; afterwards
+// tells inotify. All are a few loads where there is nothing to do.
+Result<void> PrepareWrite(FileDescription& file, const Credentials& creds);
+void NotifyAccessed(FileDescription& file);  // IN_ACCESS
+void NotifyModified(FileDescription& file);  // IN_MODIFY
+
+// Whether a read of an inode with these times must set its atime: O_NOATIME, noatime, nodiratime, relatime (the default), strictatime.
+bool AtimeNeedsUpdate(const Path& path, int open_flags, int64_t atime, int64_t mtime, int64_t ctime, int64_t now);
+
+// execve(2) denies writing to the program while it runs: ETXTBSY where it is open for writing. Each success is undone by
+// AllowWriteAccess.
+Result<void> DenyWriteAccess(Inode& inode);
+void AllowWriteAccess(Inode& inode);
 
 // A description without a name in any directory (pipe, socket, eventfd, memfd...): gives it an inode on an internal
 // pseudo file system with mode `mode` and a dentry called `name` ("anon_inode:[eventfd]", "memfd:x").
