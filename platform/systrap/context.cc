@@ -1,0 +1,241 @@
+#include "platform/systrap/context.h"
+
+#include <linux/audit.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+#include "platform/systrap/address_space.h"
+#include "platform/systrap/signals.h"
+#include "platform/systrap/stub_layout.h"
+
+namespace platform::systrap {
+
+namespace {
+
+constexpr uint32_t kX32Bit = 0x40000000;
+
+Event Exited() {
+  Event event;
+  event.kind = Event::Kind::kExited;
+  return event;
+}
+
+// The host must not take a result for one of its own restart codes when an interrupt signal is pending.
+int64_t HostResultValue(int64_t result) { return result <= -512 && result >= -516 ? -EINTR : result; }
+
+}  // namespace
+
+SystrapContext::SystrapContext() : result_(-ENOSYS) {}
+
+Event SystrapContext::Run(AddressSpace& space) {
+  StubProcess& stub = static_cast<SystrapAddressSpace&>(space).stub();
+  if (thread_ != nullptr && thread_->stub != &stub) Release();
+  if (stub.has_queued() && !stub.Flush().ok()) return Exited();
+  if (thread_ != nullptr && !has_registers_ && (interrupt_ || registers_dirty_)) {
+    const bool rewritten = registers_dirty_;
+    const Registers wanted = registers_;
+    if (!EnsureRegisters().ok()) return Exited();
+    if (rewritten) mutable_registers() = wanted;
+  }
+  if (thread_ == nullptr && !Enter(stub).ok()) return Exited();
+  if (std::exchange(interrupt_, false)) {
+    event_ = Event();
+    return event_;
+  }
+  int64_t reply = HostResultValue(result_);
+  if (thread_->at_doorbell) {
+    const StubArea area = thread_->area();
+    bool load_bases = registers_.fs_base != loaded_fs_base_ || registers_.gs_base != loaded_gs_base_;
+    if (fpu_dirty_ || thread_->frame == 0) {
+      WriteFrame(area, registers_, Fpu());
+      thread_->frame = StandardFrameOffset();
+      fpu_.reset();
+      load_bases = true;
+    } else if (registers_dirty_) {
+      WriteRegisters(area, thread_->frame, registers_);
+    } else if (rax_dirty_) {
+      WriteRax(area, thread_->frame, registers_.rax);
+    }
+    if (load_bases) WriteBases(area, registers_);
+    reply = thread_->frame | (load_bases ? STUB_REPLY_LOAD_BASES : 0);
+  }
+  has_registers_ = registers_dirty_ = rax_dirty_ = fpu_dirty_ = fpu_in_frame_ = false;
+  signalled_ = false;
+  wait_ = Wait::kEvent;
+  fiber_ = Fiber::Current();
+  stub.Resume(*thread_, reply);
+  while (wait_ != Wait::kNone) Fiber::Park();
+  return event_;
+}
+
+Result<void> SystrapContext::Enter(StubProcess& stub) {
+  if (!has_registers_ && !registers_dirty_) return Errno::kESRCH;  // lost with its thread
+  thread_ = TRY(stub.AcquireThread());
+  thread_->context = this;
+  thread_->frame = 0;  // whoever had the thread before left its frame
+  has_registers_ = true;
+  return {};
+}
+
+void SystrapContext::Interrupt() {
+  if (wait_ == Wait::kEvent && thread_ != nullptr) {
+    signalled_ = true;
+    thread_->stub->Signal(*thread_);
+  } else {
+    interrupt_ = true;
+  }
+}
+
+void SystrapContext::SetResult(int64_t value) {
+  result_ = value;
+  if (!has_registers_) return;
+  registers_.rax = static_cast<uint64_t>(value);
+  rax_dirty_ = true;
+}
+
+Result<void> SystrapContext::EnsureRegisters() {
+  if (has_registers_) return {};
+  if (thread_ == nullptr) return Errno::kESRCH;
+  StubProcess& stub = *thread_->stub;
+  const int64_t result = result_;
+  wait_ = Wait::kRegisters;
+  fiber_ = Fiber::Current();
+  // Delivered when the reply ends the system call, with the reply in rax.
+  stub.Signal(*thread_);
+  stub.Resume(*thread_, HostResultValue(result));
+  while (wait_ != Wait::kNone) Fiber::Park();
+  if (!has_registers_) return Errno::kESRCH;
+  registers_.orig_rax = system_call_;
+  registers_.rax = static_cast<uint64_t>(result);
+  rax_dirty_ = true;
+  return {};
+}
+
+uint8_t* SystrapContext::Fpu() const {
+  const FpuLayout& layout = FpuLayout::Get();
+  if (!fpu_) {
+    fpu_ = std::make_unique<uint8_t[]>(layout.frame_size());
+    if (!fpu_in_frame_) layout.Reset(fpu_.get());
+  }
+  if (fpu_in_frame_) {
+    const StubArea area = thread_->area();
+    ReadFpu(area, ReadUcontext(area, thread_->frame), fpu_.get());
+    fpu_in_frame_ = false;
+  }
+  return fpu_.get();
+}
+
+std::span<const uint8_t> SystrapContext::fpu_state() const { return {Fpu(), FpuLayout::Get().frame_size()}; }
+
+Result<void> SystrapContext::SetFpuState(std::span<const uint8_t> state) {
+  const FpuLayout& layout = FpuLayout::Get();
+  TRY(layout.Check(state));
+  uint8_t* fpu = Fpu();
+  layout.Load(state, fpu);
+  fpu_dirty_ = true;
+  return {};
+}
+
+void SystrapContext::ResetFpuState() {
+  fpu_in_frame_ = false;
+  fpu_.reset();
+  fpu_dirty_ = true;
+}
+
+void SystrapContext::CopyStateFrom(const Context& parent) {
+  const auto& from = static_cast<const SystrapContext&>(parent);
+  registers_ = from.registers_;
+  has_registers_ = registers_dirty_ = true;
+  fpu_in_frame_ = false;
+  if (from.fpu_ || from.fpu_in_frame_) {
+    memcpy(Fpu(), from.Fpu(), FpuLayout::Get().frame_size());
+  } else {
+    fpu_.reset();
+  }
+  fpu_dirty_ = true;
+}
+
+void SystrapContext::Release() {
+  if (thread_ == nullptr) return;
+  HostThread& thread = *thread_;
+  OnThreadGone();
+  thread.stub->LeaveThread(thread);
+}
+
+void SystrapContext::OnThreadGone() {
+  if (fpu_in_frame_) Fpu();
+  thread_ = nullptr;
+  fpu_dirty_ = true;
+  if (wait_ == Wait::kNone) return;
+  event_ = Exited();
+  Deliver();
+}
+
+void SystrapContext::Deliver() {
+  wait_ = Wait::kNone;
+  fiber_->Unpark();
+}
+
+void SystrapContext::LoadFrame(const seccomp_notif& n) {
+  const StubUcontext ucontext = ReadUcontext(thread_->area(), thread_->frame);
+  LoadRegisters(ucontext, registers_);
+  registers_.fs_base = loaded_fs_base_ = n.data.args[3];
+  registers_.gs_base = loaded_gs_base_ = n.data.args[4];
+  registers_.orig_rax = ~uint64_t{0};
+  has_registers_ = true;
+  registers_dirty_ = rax_dirty_ = false;
+  fpu_in_frame_ = true;
+  fpu_.reset();
+  const int reason = static_cast<int>(n.data.args[0]);
+  event_ = Event();
+  if (reason == kInterruptSignal) {
+    event_.kind = Event::Kind::kInterrupted;
+  } else if (reason == SIGSYS) {
+    event_.kind = Event::Kind::kSyscall;
+    event_.nr = static_cast<uint32_t>(registers_.rax);
+    const uint64_t args[6] = {registers_.rdi, registers_.rsi, registers_.rdx,
+                              registers_.r10, registers_.r8,  registers_.r9};
+    std::copy(args, args + 6, event_.args);
+    event_.ip = registers_.rip;
+    registers_.orig_rax = event_.nr;
+    SetResult(-ENOSYS);
+  } else {
+    event_.kind = Event::Kind::kFault;
+    event_.signo = reason;
+    event_.error_code = ucontext.error_code;
+    event_.trap_number = ucontext.trap_number;
+    ReadSignalInfo(thread_->area(), n.data.args[1], event_.si_code, event_.address);
+  }
+}
+
+void SystrapContext::OnNotification(const seccomp_notif& n) {
+  if (thread_->at_doorbell) {
+    const uint64_t reason = n.data.args[0];
+    const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals), static_cast<int>(reason)) !=
+                           std::end(kStubSignals) &&
+                       reason <= 64;
+    if (thread_->frame == 0 || !known || (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
+      return thread_->stub->Kill();  // the application made this call itself; its death is delivered by OnThreadGone
+    }
+    if (reason == kInterruptSignal && wait_ == Wait::kEvent && !signalled_) {
+      // The trace of an interrupt that another event forestalled.
+      return thread_->stub->Resume(*thread_, thread_->frame);
+    }
+    LoadFrame(n);
+    return Deliver();
+  }
+  if (wait_ == Wait::kRegisters) return thread_->stub->Kill();  // it has blocked the interrupt signal
+  event_ = Event();
+  event_.kind = Event::Kind::kSyscall;
+  event_.compat = n.data.arch != AUDIT_ARCH_X86_64 || (n.data.nr & kX32Bit) != 0;
+  event_.nr = system_call_ = static_cast<uint32_t>(n.data.nr);
+  std::copy(std::begin(n.data.args), std::end(n.data.args), event_.args);
+  event_.ip = n.data.instruction_pointer;
+  result_ = -ENOSYS;
+  Deliver();
+}
+
+}  // namespace platform::systrap

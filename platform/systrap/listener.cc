@@ -1,0 +1,56 @@
+#include "platform/systrap/listener.h"
+
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
+
+#include "base/host.h"
+
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0)
+#endif
+
+namespace platform::systrap {
+
+bool Listener::SetSynchronousWakeUp() {
+  return ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
+}
+
+bool Listener::Dead() {
+  pollfd entry = {fd_.get(), POLLIN, 0};
+  return poll(&entry, 1, 0) != 0 && (entry.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+Result<void> Listener::Receive(seccomp_notif& notification) {
+  for (;;) {
+    memset(&notification, 0, sizeof notification);
+    Result<int> received = HOST(ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification));
+    if (received.ok()) return {};
+    if (received.error() == Errno::kEINTR) continue;
+    if (received.error() == Errno::kENOENT && !Dead()) continue;
+    return Errno::kENOENT;
+  }
+}
+
+void Listener::Send(uint64_t id, int64_t value, uint32_t flags) {
+  seccomp_notif_resp response = {};
+  response.id = id;
+  response.val = value;
+  response.flags = flags;
+  (void)ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SEND, &response);
+}
+
+Result<void> Listener::AddFd(uint64_t id, int fd, int target) {
+  seccomp_notif_addfd request = {};
+  request.id = id;
+  request.srcfd = fd;
+  request.newfd = target;
+  request.flags = SECCOMP_ADDFD_FLAG_SETFD;
+  request.newfd_flags = 0;
+  TRY(HOST_RETRY(ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_ADDFD, &request)));
+  return {};
+}
+
+}  // namespace platform::systrap

@@ -1,0 +1,192 @@
+// The code that stub threads run besides the application. It uses no stack and trusts nothing but registers, because
+// every writable page of a stub belongs to the application's reach.
+
+#include "platform/systrap/stub_layout.h"
+
+        .section stub_text, "ax", @progbits
+
+// Signal handler of all application threads. rdi: signal, rsi: siginfo, rdx: ucontext, on the alternate stack in the
+// thread's area. The doorbell carries them and the segment bases; its reply says which frame to return to.
+        .globl StubHandler
+        .p2align 4
+StubHandler:
+        mov     %rsp, %r12
+        and     $-STUB_AREA_SIZE, %r12
+        rdfsbase %r10
+        rdgsbase %r8
+ring:
+        mov     $STUB_DOORBELL, %eax
+        syscall
+        .globl StubDoorbellSite
+StubDoorbellSite:
+        test    %rax, %rax
+        js      StubDie
+        test    $STUB_REPLY_LOAD_BASES, %al
+        jz      1f
+        mov     STUB_AREA_HEADER(%r12), %rcx
+        wrfsbase %rcx
+        mov     STUB_AREA_HEADER+8(%r12), %rcx
+        wrgsbase %rcx
+1:      and     $-8, %rax
+        lea     (%r12, %rax), %rsp
+        mov     $15, %eax               // rt_sigreturn
+        syscall
+        .globl StubSigreturnSite
+StubSigreturnSite:
+        .globl StubDie
+StubDie:
+        hlt                             // a forced SIGSEGV, which is blocked here: the process dies
+
+// An application thread without a context: waits for one. r12: its area.
+idle:
+        xor     %esi, %esi
+        xor     %edx, %edx
+        mov     $STUB_REASON_IDLE, %edi
+        jmp     ring
+
+// The spawner starts all other application threads, and never runs application code itself. Set-up clones it before the
+// helper has a filter. It leaves its listener's descriptor at the start of the set-up stack.
+        .globl StubSpawnerStart
+        .p2align 4
+StubSpawnerStart:
+        xor     %esp, %esp
+        xor     %ecx, %ecx
+        wrfsbase %rcx
+        mov     $317, %eax              // seccomp
+        mov     $1, %edi                // SECCOMP_SET_MODE_FILTER
+        movabs  $STUB_CONFIG, %rdx
+        mov     48(%rdx), %rsi          // StubConfig::app_flags
+        add     $32, %rdx               // StubConfig::app
+        syscall
+        movabs  $STUB_STACK, %rdx
+        mov     %eax, (%rdx)
+        xor     %esi, %esi
+spawner_loop:
+        mov     $STUB_REASON_SPAWNER, %edi
+        xor     %edx, %edx
+        mov     $STUB_DOORBELL, %eax
+        syscall
+        .globl StubSpawnerSite
+StubSpawnerSite:
+        test    %rax, %rax              // index of the thread to start
+        jle     StubDie
+        mov     %rax, %rbx
+        mov     $STUB_CLONE_THREAD, %edi
+        xor     %esi, %esi
+        xor     %edx, %edx
+        xor     %r10d, %r10d
+        xor     %r8d, %r8d
+        mov     $56, %eax               // clone
+        syscall
+        .globl StubCloneSite
+StubCloneSite:
+        test    %rax, %rax
+        jz      2f
+        mov     %rax, %rsi
+        jmp     spawner_loop
+2:      shl     $STUB_AREA_SHIFT, %rbx
+        movabs  $STUB_AREAS, %r12
+        add     %rbx, %r12
+        movabs  $(STUB_COMMANDS + STUB_NEXT_STACK), %rdi
+        xor     %esi, %esi
+        mov     $131, %eax              // sigaltstack
+        syscall
+        .globl StubSigaltstackSite
+StubSigaltstackSite:
+        test    %rax, %rax
+        js      StubDie
+        jmp     idle
+
+// The helper: makes the system calls of the command pages, as many as the doorbell's reply says, and reports how many it
+// made (rsi) and the first failure (rdx, negative errno).
+        .globl StubHelperStart
+        .p2align 4
+StubHelperStart:
+        xor     %esp, %esp
+        mov     $11, %eax               // munmap
+        movabs  $STUB_STACK, %rdi
+        mov     $STUB_STACK_SIZE, %esi
+        syscall
+        mov     $317, %eax              // seccomp
+        mov     $1, %edi
+        xor     %esi, %esi
+        movabs  $(STUB_CONFIG + 16), %rdx  // StubConfig::helper
+        syscall
+        test    %rax, %rax
+        jnz     StubDie
+        xor     %esi, %esi
+        xor     %edx, %edx
+helper_loop:
+        mov     $STUB_REASON_HELPER, %edi
+        mov     $STUB_DOORBELL, %eax
+        syscall
+        test    %rax, %rax
+        jle     StubDie
+        mov     %rax, %r13
+        xor     %r14d, %r14d
+        movabs  $(STUB_COMMANDS + STUB_COMMAND_LIST), %r12
+3:      mov     0(%r12), %rax
+        mov     8(%r12), %rdi
+        mov     16(%r12), %rsi
+        mov     24(%r12), %rdx
+        mov     32(%r12), %r10
+        mov     40(%r12), %r8
+        mov     48(%r12), %r9
+        syscall
+        xor     %edx, %edx
+        cmp     $-4096, %rax
+        ja      4f
+        inc     %r14
+        add     $STUB_COMMAND_SIZE, %r12
+        cmp     %r13, %r14
+        jb      3b
+        mov     %r14, %rsi
+        jmp     helper_loop
+4:      mov     %rax, %rdx
+        mov     %r14, %rsi
+        jmp     helper_loop
+
+// Runs in the zygote before it is bare: the current stack may lie in the stub region, so registers only.
+        .text
+        .globl StubBootstrap
+StubBootstrap:
+        mov     %rsi, %r15
+        mov     %edi, %r14d
+        mov     $9, %eax                // mmap: code
+        movabs  $STUB_CODE, %rdi
+        mov     $STUB_CODE_SIZE, %esi
+        mov     $5, %edx                // PROT_READ | PROT_EXEC
+        mov     $0x12, %r10d            // MAP_PRIVATE | MAP_FIXED
+        mov     %r14d, %r8d
+        xor     %r9d, %r9d
+        syscall
+        cmp     $-4096, %rax
+        ja      5f
+        mov     $9, %eax                // mmap: configuration
+        movabs  $STUB_CONFIG, %rdi
+        mov     $STUB_CONFIG_SIZE, %esi
+        mov     $1, %edx
+        mov     $0x12, %r10d
+        mov     %r14d, %r8d
+        mov     $STUB_CODE_SIZE, %r9d
+        syscall
+        cmp     $-4096, %rax
+        ja      5f
+        mov     $9, %eax                // mmap: stack
+        movabs  $STUB_STACK, %rdi
+        mov     $STUB_STACK_SIZE, %esi
+        mov     $3, %edx
+        mov     $0x32, %r10d            // MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
+        mov     $-1, %r8
+        xor     %r9d, %r9d
+        syscall
+        cmp     $-4096, %rax
+        ja      5f
+        lea     STUB_STACK_SIZE-8(%rax), %rsp
+        jmp     *%r15
+5:      mov     $231, %eax
+        mov     $71, %edi
+        syscall
+        hlt
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,54 @@
+#pragma once
+
+// Stub processes that wait for an address space: fresh ones, ordered ahead of need, and used ones that were emptied.
+// Also owns the slots: the memory that each stub shares with the Sentry. Under the kernel lock.
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "platform/platform.h"
+#include "platform/systrap/stub_process.h"
+#include "platform/systrap/zygote.h"
+
+namespace platform::systrap {
+
+class StubPool {
+ public:
+  StubPool() = default;
+  ~StubPool();
+
+  Result<void> Start(const Platform::Options& options);
+  void Shutdown();
+
+  // An empty stub. Waits for the zygote where none is ready, with the lock dropped. EAGAIN when the host refuses.
+  Result<RefPtr<StubProcess>> Take();
+  // Keeps an emptied stub for reuse; false when there are enough.
+  bool TakeBack(StubProcess& stub);
+  void OnStubGone(StubProcess& stub);
+  void OnStubDeleted() { live_--; }
+
+  char* slot_memory(uint32_t slot) const { return memory_ + slot * kSlotSize; }
+  const Zygote& zygote() const { return zygote_; }
+  bool synchronous() const { return synchronous_; }
+
+ private:
+  Result<void> Request();
+
+  Zygote zygote_;
+  Fd control_;
+  char* memory_ = nullptr;
+  std::vector<uint32_t> free_slots_;
+  uint32_t next_slot_ = 0;
+  int requested_ = 0;  // stubs that the zygote was asked for and that nobody has received
+  int waiting_ = 0;    // fibers that wait for one of them
+  bool shut_down_ = false;
+  bool synchronous_ = true;
+  std::atomic<int> live_{0};  // StubProcess objects
+  std::vector<RefPtr<StubProcess>> used_;
+};
+
+}  // namespace platform::systrap

@@ -1,0 +1,152 @@
+#pragma once
+
+// One host process that holds an application address space: the helper thread, which changes mappings; the spawner, which
+// starts threads; and application threads, each idle (waiting in its doorbell) or running a Context.
+// Everything is under the kernel lock unless said otherwise. References: its worker, the address space, pending replies.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/fiber.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "platform/systrap/frame.h"
+#include "platform/systrap/listener.h"
+#include "platform/systrap/stub_layout.h"
+#include "platform/systrap/worker.h"
+
+namespace platform::systrap {
+
+class StubPool;
+class StubProcess;
+class SystrapContext;
+
+// An application thread of a stub.
+struct HostThread {
+  enum class State {
+    kIdle,      // in a doorbell, free
+    kRunning,   // in application code for `context`
+    kStopped,   // `context` is in the kernel; the thread waits in a doorbell or a system call
+    kLeaving,   // its context left it in a system call; free after its next doorbell
+  };
+
+  StubProcess* stub = nullptr;
+  int index = 0;
+  pid_t tid = 0;
+  State state = State::kIdle;
+  SystrapContext* context = nullptr;
+  // The unanswered call.
+  uint64_t notification = 0;
+  bool at_doorbell = false;
+  uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
+  int leave_attempts = 0;
+
+  StubArea area() const;
+};
+
+class StubProcess : public RefCounted {
+ public:
+  // Takes the listeners of a stub that has just been set up. ESRCH when it died meanwhile.
+  static Result<RefPtr<StubProcess>> Adopt(StubPool& pool, uint32_t slot, Fd helper, Fd app);
+
+  // Queues a change of mappings.
+  void Queue(const StubCommand& command);
+  bool has_queued() const { return !commands_.empty(); }
+  // Makes the host calls that are queued. Drops the kernel lock meanwhile; parks while another fiber does the same. After
+  // a failure the mappings are not what the Sentry thinks: the stub is broken, and its contexts exit.
+  Result<void> Flush();
+
+  // The number of `fd` in the stub, put there by the next Flush unless it is there already.
+  Result<int> StubDescriptor(int fd);
+  static constexpr int kMaxDescriptors = 16;
+
+  // An idle thread; starts one when there is none (parks).
+  Result<HostThread*> AcquireThread();
+  // Its context has left. The thread is stopped or running.
+  void LeaveThread(HostThread& thread);
+  // Answers the thread's doorbell or system call, which goes to application code.
+  void Resume(HostThread& thread, int64_t value);
+  // Sends the interrupt signal.
+  void Signal(HostThread& thread);
+
+  // The address space is gone: contexts are detached and the stub recycled or killed.
+  void Retire();
+
+  // By the worker.
+  void OnNotification(const seccomp_notif& notification);
+  void OnDeath();
+
+  void Kill();
+  bool dead() const { return dead_ || broken_; }
+  Listener& app_listener() { return app_; }
+  ReceiverState& receiver() { return receiver_; }
+  uint32_t slot() const { return slot_; }
+  char* local_slot() const { return local_; }
+
+ private:
+  StubProcess(StubPool& pool, uint32_t slot, char* local, Fd helper, Fd app);
+  ~StubProcess() override;
+
+  // What the stub has open at a number (once the queue is flushed).
+  struct CachedDescriptor {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    int mode = -1;
+    uint64_t last_use = 0;
+  };
+  // To be put at `number` before the command of that index runs.
+  struct QueuedDescriptor {
+    size_t before;
+    int number;
+    Fd fd;
+  };
+
+  Result<void> RunBatch();
+  Result<void> RunCommands(const std::vector<StubCommand>& batch, std::vector<QueuedDescriptor>& descriptors);
+  void Order(const StubCommand* commands, size_t count);
+  Result<void> ReceiveHelper(size_t ordered);
+  void OnSpawnerNotification(const seccomp_notif& notification);
+  void OnNewThread(const seccomp_notif& notification);
+  void FreeThread(HostThread& thread);
+  void WakeWaiters(std::vector<Fiber*>& waiters);
+  void ClearAreas();
+  void MaybeRecycle();
+
+  StubPool& pool_;
+  const uint32_t slot_;
+  char* const local_;  // the Sentry's view of the slot
+  Listener helper_;
+  Listener app_;
+  Fd pidfd_;
+  pid_t pid_ = 0;
+  uint64_t helper_notification_ = 0;
+  bool dead_ = false;
+  bool broken_ = false;
+  bool retired_ = false;
+
+  std::vector<StubCommand> commands_;
+  std::vector<QueuedDescriptor> new_descriptors_;
+  bool helper_busy_ = false;  // was given commands whose outcome nobody has received yet
+  CachedDescriptor descriptors_[kMaxDescriptors];
+  uint64_t descriptor_clock_ = 0;
+  bool flushing_ = false;
+  std::vector<Fiber*> flush_waiters_;
+
+  std::vector<std::unique_ptr<HostThread>> threads_;
+  absl::flat_hash_map<pid_t, HostThread*> by_tid_;
+  HostThread* last_ = nullptr;
+  pid_t spawner_tid_ = 0;
+  uint64_t spawner_notification_ = 0;  // 0: not waiting for an order
+  int spawning_ = 0;                   // index of the thread being started
+  Errno spawn_error_{};
+  std::vector<Fiber*> spawn_waiters_;
+
+  ReceiverState receiver_;
+};
+
+}  // namespace platform::systrap

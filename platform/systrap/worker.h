@@ -1,0 +1,38 @@
+#pragma once
+
+// Host threads of the Sentry that receive the stubs' notifications and run what they wake.
+//
+// A stub has at most one receiver: normally the same worker all its life. When the fiber that a worker runs blocks in the
+// host while threads of the worker's stub run application code, a spare worker takes the stub over.
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/ref.h"
+
+namespace platform::systrap {
+
+class StubProcess;
+class Worker;
+
+// Part of a StubProcess: who receives its notifications.
+struct ReceiverState {
+  // The receiving worker while it is blocked in the host; whoever swaps it for null has to receive.
+  std::atomic<Worker*> blocked{nullptr};
+  // Threads that may notify: replies sent less notifications received.
+  std::atomic<int> outstanding{0};
+};
+
+// Starts a worker for `stub`, or takes a spare one.
+void Serve(base::RefPtr<StubProcess> stub);
+
+// Replies to a notification of `stub` when the calling worker has left the kernel lock, at once on other threads.
+void QueueReply(StubProcess& stub, uint64_t id, int64_t value);
+void QueueContinue(StubProcess& stub, uint64_t id);
+
+// Workers that exist, for tests.
+int WorkerCount();
+// Lets spare workers end.
+void RetireSpareWorkers();
+
+}  // namespace platform::systrap
