@@ -336,10 +336,9 @@ void StubProcess::OnDeath() {
   pool_.OnStubGone(*this);
 }
 
-// What an application left in them is not for the next one to see.
+// What an application left in them is not for the next one to see. Not the command pages: the helper may be reading them.
 void StubProcess::ClearAreas() {
-  const size_t size = STUB_COMMANDS_SIZE + STUB_AREA_SIZE * (threads_.size() + 1);
-  (void)HOST(madvise(local_, size, MADV_REMOVE));
+  (void)HOST(madvise(local_ + STUB_COMMANDS_SIZE, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
 }
 
 void StubProcess::Retire() {
