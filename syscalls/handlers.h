@@ -1,0 +1,197 @@
+#pragma once
+
+// The handlers of the table, by family. Each decodes nothing itself (syscalls/args.h does), checks its arguments, calls a method of
+// a layer below and returns the value for rax or an errno. Which errno when: the man page named at the top of each file.
+
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+#include <sys/time.h>
+#include <sys/times.h>
+#include <sys/timex.h>
+#include <sys/utsname.h>
+
+#include <optional>
+
+#include "syscalls/args.h"
+
+namespace syscalls {
+
+using kernel::SignalAction;
+using kernel::SignalSet;
+
+// process.cc
+Result<uint64_t> SysFork(Task& task);
+Result<uint64_t> SysVfork(Task& task);
+Result<uint64_t> SysClone(Task& task, FlagsArg flags, UserAddress stack, UserAddress parent_tid, UserAddress child_tid, uint64_t tls);
+Result<uint64_t> SysClone3(Task& task, UserAddress address, size_t size);
+Result<uint64_t> SysExecve(Task& task, PathArg path, UserAddress argv, UserAddress envp);
+Result<uint64_t> SysExecveat(Task& task, DirFdArg dirfd, PathArg path, UserAddress argv, UserAddress envp, FlagsArg flags);
+Result<uint64_t> SysExit(Task& task, int status);
+Result<uint64_t> SysExitGroup(Task& task, int status);
+Result<uint64_t> SysWait4(Task& task, int pid, OutArg<int> status, FlagsArg options, OutArg<rusage> usage);
+Result<uint64_t> SysWaitid(Task& task, int which, int id, OutArg<siginfo_t> info, FlagsArg options, OutArg<rusage> usage);
+Result<uint64_t> SysGetpid(Task& task);
+Result<uint64_t> SysGettid(Task& task);
+Result<uint64_t> SysGetppid(Task& task);
+Result<uint64_t> SysGetpgid(Task& task, int pid);
+Result<uint64_t> SysGetpgrp(Task& task);
+Result<uint64_t> SysGetsid(Task& task, int pid);
+Result<uint64_t> SysSetpgid(Task& task, int pid, int pgid);
+Result<uint64_t> SysSetsid(Task& task);
+Result<uint64_t> SysSetTidAddress(Task& task, UserAddress address);
+Result<uint64_t> SysUnshare(Task& task, FlagsArg flags);
+Result<uint64_t> SysPidfdOpen(Task& task, int pid, FlagsArg flags);
+Result<uint64_t> SysPidfdSendSignal(Task& task, FdArg fd, SignalArg signo, InArg<siginfo_t> info, FlagsArg flags);
+Result<uint64_t> SysPidfdGetfd(Task& task, FdArg pidfd, int fd, FlagsArg flags);
+
+// signal.cc
+Result<uint64_t> SysRtSigaction(Task& task, SignalArg signo, InArg<SignalAction> action, OutArg<SignalAction> old, size_t size);
+Result<uint64_t> SysRtSigprocmask(Task& task, int how, InArg<SignalSet> set, OutArg<SignalSet> old, size_t size);
+Result<uint64_t> SysRtSigpending(Task& task, OutArg<SignalSet> set, size_t size);
+Result<uint64_t> SysRtSigsuspend(Task& task, InArg<SignalSet> set, size_t size);
+Result<uint64_t> SysPause(Task& task);
+Result<uint64_t> SysRtSigtimedwait(Task& task, InArg<SignalSet> set, OutArg<siginfo_t> info, InArg<timespec> timeout, size_t size);
+Result<uint64_t> SysRtSigreturn(Task& task);
+Result<uint64_t> SysSigaltstack(Task& task, InArg<stack_t> stack, OutArg<stack_t> old);
+Result<uint64_t> SysKill(Task& task, int pid, SignalArg signo);
+Result<uint64_t> SysTkill(Task& task, int tid, SignalArg signo);
+Result<uint64_t> SysTgkill(Task& task, int tgid, int tid, SignalArg signo);
+Result<uint64_t> SysRtSigqueueinfo(Task& task, int tgid, SignalArg signo, InArg<siginfo_t> info);
+Result<uint64_t> SysRtTgsigqueueinfo(Task& task, int tgid, int tid, SignalArg signo, InArg<siginfo_t> info);
+
+// memory.cc
+Result<uint64_t> SysMmap(Task& task, UserAddress address, uint64_t length, FlagsArg prot, FlagsArg flags, FdArg fd, uint64_t offset);
+Result<uint64_t> SysMunmap(Task& task, UserAddress address, uint64_t length);
+Result<uint64_t> SysMprotect(Task& task, UserAddress address, uint64_t length, FlagsArg prot);
+Result<uint64_t> SysPkeyMprotect(Task& task, UserAddress address, uint64_t length, FlagsArg prot, int pkey);
+Result<uint64_t> SysBrk(Task& task, UserAddress address);
+Result<uint64_t> SysMremap(Task& task, UserAddress old_address, uint64_t old_size, uint64_t new_size, FlagsArg flags, UserAddress new_address);
+Result<uint64_t> SysMadvise(Task& task, UserAddress address, uint64_t length, int advice);
+Result<uint64_t> SysMsync(Task& task, UserAddress address, uint64_t length, FlagsArg flags);
+Result<uint64_t> SysMincore(Task& task, UserAddress address, uint64_t length, UserAddress vector);
+Result<uint64_t> SysMlock(Task& task, UserAddress address, uint64_t length);
+Result<uint64_t> SysMlock2(Task& task, UserAddress address, uint64_t length, FlagsArg flags);
+Result<uint64_t> SysMunlock(Task& task, UserAddress address, uint64_t length);
+Result<uint64_t> SysMlockall(Task& task, FlagsArg flags);
+Result<uint64_t> SysMunlockall(Task&);
+Result<uint64_t> SysProcessVmReadv(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
+Result<uint64_t> SysProcessVmWritev(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
+Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu);
+
+// futex.cc
+Result<uint64_t> SysFutex(Task& task, UserAddress address, int op, uint32_t value, UserAddress timeout, UserAddress address2, uint32_t value3);
+Result<uint64_t> SysFutexWaitv(Task& task, UserAddress waiters, uint32_t count, FlagsArg flags, InArg<timespec> timeout, int clock);
+Result<uint64_t> SysSetRobustList(Task& task, UserAddress head, size_t size);
+Result<uint64_t> SysGetRobustList(Task& task, int pid, OutArg<uint64_t> head, OutArg<uint64_t> size);
+
+// time.cc
+Result<uint64_t> SysClockGettime(Task& task, int clock, OutArg<timespec> out);
+Result<uint64_t> SysClockGetres(Task& task, int clock, OutArg<timespec> out);
+Result<uint64_t> SysClockSettime(Task& task, int clock, InArg<timespec> in);
+Result<uint64_t> SysGettimeofday(Task& task, OutArg<timeval> tv, OutArg<struct timezone> tz);
+Result<uint64_t> SysSettimeofday(Task& task, InArg<timeval> tv, InArg<struct timezone> tz);
+Result<uint64_t> SysTime(Task& task, OutArg<int64_t> out);
+Result<uint64_t> SysTimes(Task& task, OutArg<struct tms> out);
+Result<uint64_t> SysNanosleep(Task& task, InArg<timespec> request, OutArg<timespec> remaining);
+Result<uint64_t> SysClockNanosleep(Task& task, int clock, FlagsArg flags, InArg<timespec> request, OutArg<timespec> remaining);
+Result<uint64_t> SysGetitimer(Task& task, int which, OutArg<itimerval> out);
+Result<uint64_t> SysSetitimer(Task& task, int which, InArg<itimerval> in, OutArg<itimerval> old);
+Result<uint64_t> SysAlarm(Task& task, uint32_t seconds);
+Result<uint64_t> SysAdjtimex(Task& task, InOutArg<struct timex> arg);
+Result<uint64_t> SysClockAdjtime(Task& task, int clock, InOutArg<struct timex> arg);
+
+// posix_timer.cc
+Result<uint64_t> SysTimerCreate(Task& task, int clock, InArg<sigevent> event, OutArg<int> out);
+Result<uint64_t> SysTimerSettime(Task& task, int id, FlagsArg flags, InArg<itimerspec> in, OutArg<itimerspec> old);
+Result<uint64_t> SysTimerGettime(Task& task, int id, OutArg<itimerspec> out);
+Result<uint64_t> SysTimerGetoverrun(Task& task, int id);
+Result<uint64_t> SysTimerDelete(Task& task, int id);
+
+// identity.cc
+Result<uint64_t> SysGetuid(Task& task);
+Result<uint64_t> SysGeteuid(Task& task);
+Result<uint64_t> SysGetgid(Task& task);
+Result<uint64_t> SysGetegid(Task& task);
+Result<uint64_t> SysGetresuid(Task& task, OutArg<uid_t> ruid, OutArg<uid_t> euid, OutArg<uid_t> suid);
+Result<uint64_t> SysGetresgid(Task& task, OutArg<gid_t> rgid, OutArg<gid_t> egid, OutArg<gid_t> sgid);
+Result<uint64_t> SysSetuid(Task& task, uint32_t id);
+Result<uint64_t> SysSetgid(Task& task, uint32_t id);
+Result<uint64_t> SysSetreuid(Task& task, uint32_t ruid, uint32_t euid);
+Result<uint64_t> SysSetregid(Task& task, uint32_t rgid, uint32_t egid);
+Result<uint64_t> SysSetresuid(Task& task, uint32_t ruid, uint32_t euid, uint32_t suid);
+Result<uint64_t> SysSetresgid(Task& task, uint32_t rgid, uint32_t egid, uint32_t sgid);
+Result<uint64_t> SysSetfsuid(Task& task, uint32_t id);
+Result<uint64_t> SysSetfsgid(Task& task, uint32_t id);
+Result<uint64_t> SysGetgroups(Task& task, int size, UserAddress list);
+Result<uint64_t> SysSetgroups(Task& task, int size, UserAddress list);
+Result<uint64_t> SysCapget(Task& task, InOutArg<__user_cap_header_struct> header, UserAddress data);
+Result<uint64_t> SysCapset(Task& task, InOutArg<__user_cap_header_struct> header, UserAddress data);
+
+// prctl.cc
+Result<uint64_t> SysPrctl(Task& task, int option, uint64_t arg2, uint64_t arg3, uint64_t arg4, uint64_t arg5);
+Result<uint64_t> SysArchPrctl(Task& task, int code, uint64_t address);
+Result<uint64_t> SysPersonality(Task& task, uint64_t persona);
+
+// resource.cc
+Result<uint64_t> SysGetrlimit(Task& task, int resource, OutArg<rlimit> out);
+Result<uint64_t> SysSetrlimit(Task& task, int resource, InArg<rlimit> in);
+Result<uint64_t> SysPrlimit64(Task& task, int pid, int resource, InArg<rlimit> in, OutArg<rlimit> old);
+Result<uint64_t> SysGetrusage(Task& task, int who, OutArg<rusage> out);
+Result<uint64_t> SysSchedYield(Task&);
+Result<uint64_t> SysSchedGetaffinity(Task& task, int pid, size_t size, UserAddress mask);
+Result<uint64_t> SysSchedSetaffinity(Task& task, int pid, size_t size, UserAddress mask);
+Result<uint64_t> SysSchedGetscheduler(Task& task, int pid);
+Result<uint64_t> SysSchedSetscheduler(Task& task, int pid, int policy, InArg<sched_param> param);
+Result<uint64_t> SysSchedGetparam(Task& task, int pid, OutArg<sched_param> param);
+Result<uint64_t> SysSchedSetparam(Task& task, int pid, InArg<sched_param> param);
+Result<uint64_t> SysSchedGetPriorityMax(Task&, int policy);
+Result<uint64_t> SysSchedGetPriorityMin(Task&, int policy);
+Result<uint64_t> SysSchedRrGetInterval(Task& task, int pid, OutArg<timespec> out);
+Result<uint64_t> SysSchedGetattr(Task& task, int pid, UserAddress attr, uint32_t size, FlagsArg flags);
+Result<uint64_t> SysSchedSetattr(Task& task, int pid, UserAddress attr, FlagsArg flags);
+Result<uint64_t> SysGetpriority(Task& task, int which, uint32_t who);
+Result<uint64_t> SysSetpriority(Task& task, int which, uint32_t who, int nice);
+Result<uint64_t> SysIoprioGet(Task& task, int which, int who);
+Result<uint64_t> SysIoprioSet(Task& task, int which, int who, int ioprio);
+Result<uint64_t> SysGetcpu(Task& task, OutArg<uint32_t> cpu, OutArg<uint32_t> node);
+
+// system.cc
+Result<uint64_t> SysUname(Task& task, OutArg<utsname> out);
+Result<uint64_t> SysSethostname(Task& task, UserAddress name, size_t length);
+Result<uint64_t> SysSetdomainname(Task& task, UserAddress name, size_t length);
+Result<uint64_t> SysSysinfo(Task& task, OutArg<struct sysinfo> out);
+Result<uint64_t> SysGetrandom(Task& task, UserAddress buffer, size_t size, FlagsArg flags);
+Result<uint64_t> SysSyslog(Task& task, int type, UserAddress buffer, int length);
+Result<uint64_t> SysReboot(Task& task);
+Result<uint64_t> SysAcct(Task& task);
+Result<uint64_t> SysSwapon(Task& task);
+Result<uint64_t> SysSwapoff(Task& task);
+Result<uint64_t> SysIopl(Task& task);
+Result<uint64_t> SysIoperm(Task& task);
+Result<uint64_t> SysInitModule(Task& task);
+Result<uint64_t> SysDeleteModule(Task& task);
+Result<uint64_t> SysKexecLoad(Task& task);
+Result<uint64_t> SysVhangup(Task& task);
+Result<uint64_t> SysPerfEventOpen(Task&);
+Result<uint64_t> SysBpf(Task&);
+Result<uint64_t> SysModifyLdt(Task&, int function);
+
+// seccomp.cc
+Result<uint64_t> SysSeccomp(Task& task, uint32_t operation, FlagsArg flags, UserAddress args);
+
+// --- shared between families ---
+Result<kernel::SignalSet> ReadSignalSet(Task& task, UserAddress address, size_t size);
+rusage ToRusage(const kernel::Usage& usage);
+Result<uint64_t> SetSeccomp(Task& task, uint64_t mode, UserAddress args);
+// The answer of the task's own seccomp filters: nothing to go on, or what the call returns.
+std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event);
+// Bytes of memory that the sandbox sees: the host's total, and what it may still take.
+struct MemoryTotals {
+  uint64_t total, available;
+};
+MemoryTotals GetMemoryTotals();
+
+}  // namespace syscalls

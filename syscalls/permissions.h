@@ -1,0 +1,18 @@
+#pragma once
+
+// Permission rules between tasks that several calls share.
+
+#include "sentry/kernel/task.h"
+
+namespace syscalls {
+
+// kill(2): EPERM unless ids match, CAP_KILL is held, or SIGCONT stays within the session.
+Result<void> CheckMaySignal(kernel::Task& sender, kernel::Task& target, int signo);
+
+// ptrace(2), "Ptrace access mode checking": EPERM.
+Result<void> CheckMayTrace(kernel::Task& tracer, kernel::Task& target);
+
+// The task with `tid` (0: the caller) as seen by `task`; ESRCH.
+Result<kernel::Task*> FindTask(kernel::Task& task, int tid);
+
+}  // namespace syscalls
