@@ -1,8 +1,8 @@
 #include "sentry/boot/capability_names.h"
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include <strings.h>
+
+#include "sentry/boot/status.h"
 
 namespace boot {
 
@@ -21,16 +21,19 @@ constexpr std::string_view kNames[kLastCapability + 1] = {
 }  // namespace
 
 std::optional<int> CapabilityNumber(std::string_view name) {
-  if (absl::StartsWithIgnoreCase(name, "CAP_")) name.remove_prefix(4);
+  auto same = [](std::string_view a, std::string_view b) {
+    return a.size() == b.size() && strncasecmp(a.data(), b.data(), a.size()) == 0;
+  };
+  if (same(name.substr(0, 4), "CAP_")) name.remove_prefix(4);
   for (int i = 0; i <= kLastCapability; i++) {
-    if (absl::EqualsIgnoreCase(name, kNames[i])) return i;
+    if (same(name, kNames[i])) return i;
   }
   return std::nullopt;
 }
 
 std::string CapabilityName(int number) {
-  if (number < 0 || number > kLastCapability) return absl::StrCat("CAP_", number);
-  return absl::StrCat("CAP_", kNames[number]);
+  if (number < 0 || number > kLastCapability) return StrCat("CAP_", number);
+  return StrCat("CAP_", kNames[number]);
 }
 
 }  // namespace boot

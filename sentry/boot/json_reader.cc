@@ -34,7 +34,7 @@ StatusOr<Json> ParseJson(std::string_view text) {
   if (!document.is_discarded()) return document;
   ErrorSax sax;
   Json::sax_parse(text, &sax);
-  return absl::InvalidArgumentError(absl::StrCat("not valid JSON (at byte ", sax.position(), ")"));
+  return Error("not valid JSON (at byte ", sax.position(), ")");
 }
 
 JsonReader::JsonReader(const Json& object, std::string path, Status& status)
@@ -44,8 +44,8 @@ JsonReader::JsonReader(const Json& object, std::string path, Status& status)
 
 void JsonReader::Fail(std::string_view key, std::string_view what) const {
   if (!status_.ok()) return;
-  std::string where = absl::StrCat(path_, path_.empty() || key.empty() ? "" : ".", key);
-  status_ = absl::InvalidArgumentError(where.empty() ? std::string(what) : absl::StrCat(where, ": ", what));
+  std::string where = StrCat(path_, path_.empty() || key.empty() ? "" : ".", key);
+  status_ = Error(where, where.empty() ? "" : ": ", what);
 }
 
 const Json* JsonReader::Find(const char* key) const {
@@ -101,14 +101,14 @@ void JsonReader::StringMap(const char* key, std::map<std::string, std::string>& 
 
 void JsonReader::Object(const char* key, absl::FunctionRef<void(const JsonReader&)> read) const {
   const Json* value = Find(key);
-  if (value != nullptr) read(JsonReader(*value, absl::StrCat(path_, path_.empty() ? "" : ".", key), status_));
+  if (value != nullptr) read(JsonReader(*value, StrCat(path_, path_.empty() ? "" : ".", key), status_));
 }
 
 void JsonReader::Objects(const char* key, absl::FunctionRef<void(const JsonReader&)> read) const {
   const Json* array = FindArray(key);
   if (array == nullptr) return;
   for (size_t i = 0; i < array->size(); i++) {
-    read(JsonReader((*array)[i], absl::StrCat(path_, path_.empty() ? "" : ".", key, "[", i, "]"), status_));
+    read(JsonReader((*array)[i], StrCat(path_, path_.empty() ? "" : ".", key, "[", i, "]"), status_));
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <sys/mount.h>
 
-#include "absl/strings/str_cat.h"
 
 namespace boot {
 
@@ -73,7 +72,8 @@ void ParseMountOptions(MountSpec& mount) {
   for (const std::string& name : mount.options) {
     const Option* option = Find(name);
     if (option == nullptr) {
-      absl::StrAppend(&mount.data, mount.data.empty() ? "" : ",", name);
+      if (!mount.data.empty()) mount.data += ',';
+      mount.data += name;
     } else if (option->effect == Option::kSet) {
       mount.flags |= option->flag;
       mount.clear_flags &= ~option->flag;

@@ -1,9 +1,7 @@
 // The kernel integration. A stub until the kernel lands: it makes a memory file, then says that there is no kernel.
 
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "base/host.h"
+#include "base/memory_file.h"
 #include "base/log.h"
 #include "sentry/boot/boot.h"
 
@@ -11,7 +9,8 @@ namespace boot {
 
 platform::Platform::Options PrepareKernel(const BootConfig&) {
   platform::Platform::Options options;
-  options.memory_fd = HOST(memfd_create("runsc-memory", MFD_CLOEXEC)).value();
+  CHECK_OK(base::MemoryFile::Create());
+  options.memory_fd = base::MemoryFile::Get().fd();
   return options;
 }
 

@@ -34,7 +34,7 @@ Status AwaitRelease(Fd& sync) {
   char byte;
   ssize_t n = TRY_HOST(HOST_RETRY(recv(sync.get(), &byte, 1, 0)), "waiting for the creator of the sandbox");
   if (n != 1) _exit(1);
-  return absl::OkStatus();
+  return Status();
 }
 
 Status BecomeUser(uid_t uid, gid_t gid) {
@@ -42,7 +42,7 @@ Status BecomeUser(uid_t uid, gid_t gid) {
   TRY_HOST(HOST(syscall(SYS_setgroups, 0, nullptr)), "dropping supplementary groups");
   TRY_HOST(HOST(syscall(SYS_setresgid, gid, gid, gid)), "changing the group id");
   TRY_HOST(HOST(syscall(SYS_setresuid, uid, uid, uid)), "changing the user id");
-  return absl::OkStatus();
+  return Status();
 }
 
 void RaiseFileLimit() {
@@ -99,7 +99,7 @@ Status SetUpProcess(BootConfig& config) {
   CloseAllExcept(keep);
   // The mask of the caller must not decide what modes the kernel's files get.
   umask(0);
-  return absl::OkStatus();
+  return Status();
 }
 
 Status EnterEmptyRoot() {
@@ -128,7 +128,7 @@ Status EnterEmptyRoot() {
            "making the empty root read-only");
   // Ptrace of the platform's helper processes, which come next and inherit this: the change of user took it away.
   TRY_HOST(HOST(prctl(PR_SET_DUMPABLE, 1)), "making helpers traceable");
-  return absl::OkStatus();
+  return Status();
 }
 
 Status DropPrivileges() {
@@ -144,7 +144,7 @@ Status DropPrivileges() {
   TRY_HOST(HOST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)), "setting no_new_privs");
   // Nobody but root traces or dumps the Sentry: its memory is that of the application.
   TRY_HOST(HOST(prctl(PR_SET_DUMPABLE, 0)), "making the Sentry undumpable");
-  return absl::OkStatus();
+  return Status();
 }
 
 }  // namespace boot

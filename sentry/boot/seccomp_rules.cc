@@ -32,7 +32,7 @@ Status InstallFilter(std::span<const SyscallRule> rules, std::span<const Syscall
                      std::span<const int> unconditional, FilterAction otherwise) {
   uint32_t action = otherwise == FilterAction::kKill ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_LOG;
   std::unique_ptr<void, ContextDeleter> filter(seccomp_init(action));
-  if (filter == nullptr) return absl::ResourceExhaustedError("seccomp filter: out of memory");
+  if (filter == nullptr) return Error("seccomp filter: out of memory");
   // Another architecture (int 0x80, x32) is never an accident.
   int rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
   if (rc == 0) rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);  // set already, without CAP_SYS_ADMIN
@@ -46,19 +46,19 @@ Status InstallFilter(std::span<const SyscallRule> rules, std::span<const Syscall
       if (check.op != ArgCheck::kNone) compares[count++] = Compare(check);
     }
     rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ALLOW, rule.nr, count, compares);
-    if (rc != 0) return SeccompError(rc, absl::StrCat("seccomp rule for system call ", rule.nr, " (", rule.why, ")"));
+    if (rc != 0) return SeccompError(rc, StrCat("seccomp rule for system call ", rule.nr, " (", rule.why, ")"));
   }
   for (int nr : unconditional) {
     rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ALLOW, nr, 0, nullptr);
-    if (rc != 0 && rc != -EEXIST) return SeccompError(rc, absl::StrCat("seccomp rule for system call ", nr));
+    if (rc != 0 && rc != -EEXIST) return SeccompError(rc, StrCat("seccomp rule for system call ", nr));
   }
   for (const SyscallRefusal& refusal : refusals) {
     rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ERRNO(static_cast<uint32_t>(refusal.error)), refusal.nr, 0, nullptr);
-    if (rc != 0) return SeccompError(rc, absl::StrCat("seccomp refusal of system call ", refusal.nr));
+    if (rc != 0) return SeccompError(rc, StrCat("seccomp refusal of system call ", refusal.nr));
   }
   rc = seccomp_load(filter.get());
   if (rc != 0) return SeccompError(rc, "installing the seccomp filter");
-  return absl::OkStatus();
+  return Status();
 }
 
 }  // namespace boot

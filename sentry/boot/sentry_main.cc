@@ -22,7 +22,7 @@ void ReportReady(Fd& sync) {
 void ReportFailure(Fd& sync, std::string_view message) {
   LOG_WARNING("the sandbox cannot start: {}", message);
   if (sync.valid()) {
-    std::string text = absl::StrCat("E", message);
+    std::string text = StrCat("E", message);
     (void)HOST(send(sync.get(), text.data(), text.size(), MSG_NOSIGNAL));
   }
   _exit(1);
@@ -44,7 +44,7 @@ void SentryMain(BootConfig config) {
   platform::Platform::Options options = PrepareKernel(config);
   Result<std::unique_ptr<platform::Platform>> platform = config.create_platform(options);
   if (!platform.ok()) {
-    ReportFailure(config.sync, absl::StrCat("platform ", config.platform_name,
+    ReportFailure(config.sync, StrCat("platform ", config.platform_name,
                                             " cannot be used here: ", base::ErrnoText(platform.error())));
   }
   LOG_INFO("platform {}: {}", (*platform)->name(), (*platform)->mechanism());

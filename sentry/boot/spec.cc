@@ -4,7 +4,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "absl/strings/match.h"
 #include "base/fd.h"
 #include "base/host.h"
 #include "base/log.h"
@@ -57,11 +56,11 @@ void ReadRlimit(const JsonReader& reader, ProcessSpec& process) {
   reader.Integer("soft", limit.soft);
   reader.Integer("hard", limit.hard);
   std::optional<int> resource = RlimitByName(type);
-  if (!resource) return reader.Fail("type", absl::StrCat("unknown resource limit \"", type, "\""));
+  if (!resource) return reader.Fail("type", StrCat("unknown resource limit \"", type, "\""));
   if (limit.soft > limit.hard) return reader.Fail("soft", "larger than the hard limit");
   limit.resource = *resource;
   for (const Rlimit& other : process.rlimits) {
-    if (other.resource == limit.resource) return reader.Fail("type", absl::StrCat("given twice: ", type));
+    if (other.resource == limit.resource) return reader.Fail("type", StrCat("given twice: ", type));
   }
   process.rlimits.push_back(limit);
 }
@@ -93,7 +92,7 @@ void ReadProcess(const JsonReader& reader, ProcessSpec& process) {
   reader.Integer("oomScoreAdj", process.oom_score_adj);
 
   if (process.args.empty() || process.args[0].empty()) reader.Fail("args", "must name a program");
-  if (!absl::StartsWith(process.cwd, "/")) reader.Fail("cwd", "must be an absolute path");
+  if (!process.cwd.starts_with("/")) reader.Fail("cwd", "must be an absolute path");
 }
 
 std::vector<HookSpec> ReadHooks(const JsonReader& reader, const char* key) {
@@ -104,7 +103,7 @@ std::vector<HookSpec> ReadHooks(const JsonReader& reader, const char* key) {
     item.Strings("args", hook.args);
     item.Strings("env", hook.env);
     item.Integer("timeout", hook.timeout_seconds);
-    if (!absl::StartsWith(hook.path, "/")) item.Fail("path", "must be an absolute path");
+    if (!hook.path.starts_with("/")) item.Fail("path", "must be an absolute path");
     if (hook.timeout_seconds && *hook.timeout_seconds <= 0) item.Fail("timeout", "must be positive");
     hooks.push_back(std::move(hook));
   });
@@ -161,8 +160,8 @@ void ReadMount(const JsonReader& reader, Spec& spec) {
 void ReadSpec(const JsonReader& reader, Spec& spec) {
   reader.String("ociVersion", spec.oci_version);
   if (spec.oci_version.empty()) reader.Fail("ociVersion", "missing");
-  if (!absl::StartsWith(spec.oci_version, "1.")) {
-    reader.Fail("ociVersion", absl::StrCat("version ", spec.oci_version, " is not supported, 1.x is"));
+  if (!spec.oci_version.starts_with("1.")) {
+    reader.Fail("ociVersion", StrCat("version ", spec.oci_version, " is not supported, 1.x is"));
   }
   if (!reader.Has("root")) reader.Fail("root", "missing");
   reader.Object("root", [&](const JsonReader& root) {
@@ -195,7 +194,7 @@ StatusOr<std::string> ReadFile(const std::string& path) {
     ssize_t n = TRY_HOST(HOST_RETRY(::read(file.get(), buffer, sizeof buffer)), path);
     if (n == 0) return text;
     text.append(buffer, static_cast<size_t>(n));
-    if (text.size() > kMaxSpecSize) return absl::InvalidArgumentError(absl::StrCat(path, ": larger than 16 MB"));
+    if (text.size() > kMaxSpecSize) return Error(path, ": larger than 16 MB");
   }
 }
 
@@ -209,7 +208,7 @@ std::optional<int> RlimitByName(std::string_view name) {
 }
 
 StatusOr<Spec> ParseSpec(std::string_view text) {
-  ASSIGN_OR_RETURN(Json document, ParseJson(text));
+  Json document = TRY_STATUS(ParseJson(text));
   Spec spec;
   Status status;
   ReadSpec(JsonReader(document, "", status), spec);
@@ -218,7 +217,7 @@ StatusOr<Spec> ParseSpec(std::string_view text) {
 }
 
 StatusOr<ProcessSpec> ParseProcess(std::string_view text) {
-  ASSIGN_OR_RETURN(Json document, ParseJson(text));
+  Json document = TRY_STATUS(ParseJson(text));
   ProcessSpec process;
   Status status;
   ReadProcess(JsonReader(document, "", status), process);
@@ -227,12 +226,12 @@ StatusOr<ProcessSpec> ParseProcess(std::string_view text) {
 }
 
 StatusOr<Spec> LoadSpec(const std::string& bundle, std::string* text_out) {
-  std::string path = absl::StrCat(bundle, "/config.json");
-  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  std::string path = StrCat(bundle, "/config.json");
+  std::string text = TRY_STATUS(ReadFile(path));
   StatusOr<Spec> spec = ParseSpec(text);
   if (!spec.ok()) return Annotate(spec.status(), path);
   auto make_absolute = [&](std::string& name) {
-    if (!absl::StartsWith(name, "/")) name = absl::StrCat(bundle, "/", name);
+    if (!name.starts_with("/")) name = StrCat(bundle, "/", name);
   };
   make_absolute(spec->root.path);
   for (MountSpec& mount : spec->mounts) {

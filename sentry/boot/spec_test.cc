@@ -20,12 +20,12 @@ std::string ErrorOf(std::string_view text) {
 
 // kMinimal with `section` in front of everything else.
 std::string With(std::string_view section) {
-  return absl::StrCat("{", section, ", ", kMinimal.substr(1));
+  return StrCat("{", section, ", ", kMinimal.substr(1));
 }
 
 TEST(SpecTest, MinimalIsEnough) {
   StatusOr<Spec> spec = ParseSpec(kMinimal);
-  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_TRUE(spec.ok()) << spec.status().message();
   EXPECT_EQ(spec->root.path, "rootfs");
   EXPECT_EQ(spec->process.args, std::vector<std::string>{"/bin/sh"});
   EXPECT_EQ(spec->process.uid, 0u);
@@ -61,7 +61,7 @@ TEST(SpecTest, ReadsEverySection) {
     },
     "future": {"anything": [1, 2]}
   })");
-  ASSERT_TRUE(spec.ok()) << spec.status();
+  ASSERT_TRUE(spec.ok()) << spec.status().message();
   EXPECT_TRUE(spec->process.terminal);
   EXPECT_EQ(spec->process.console_rows, 25);
   EXPECT_EQ(spec->process.console_columns, 80);
@@ -120,7 +120,7 @@ TEST(SpecTest, ErrorsNameThePlace) {
 
 TEST(SpecTest, ProcessAlone) {
   StatusOr<ProcessSpec> process = ParseProcess(R"({"args": ["ls"], "cwd": "/x", "user": {"uid": 4294967295}})");
-  ASSERT_TRUE(process.ok()) << process.status();
+  ASSERT_TRUE(process.ok()) << process.status().message();
   EXPECT_EQ(process->uid, 4294967295u);
   EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "cwd": "x"})").status().message(), "cwd: must be an absolute path");
   EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "user": {"uid": 4294967296}})").status().message(),
