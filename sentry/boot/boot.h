@@ -35,8 +35,10 @@ struct BootConfig {
   std::vector<Fd> extra_fds;
   // Listening socket of the control protocol (sentry/control/server.h).
   Fd control_listen;
-  // SEQPACKET socket to the gofer (gofer/protocol).
+  // SEQPACKET socket to the gofer (gofer/protocol). Its export 0 is the root.
   Fd gofer_socket;
+  // For each of spec.mounts: the gofer's export that it shows, -1 for mounts without (proc, tmpfs, ...).
+  std::vector<int> mount_exports;
   // Socket to the process that creates the container. The Sentry waits on it for the release, then answers once (see
   // ReportReady and ReportFailure); the other side is gone at any time after that.
   Fd sync;

@@ -53,6 +53,12 @@ StatusOr<Client> Client::Connect(const std::string& directory) {
   return Client(std::move(socket));
 }
 
+void Client::SetTimeout(int seconds) {
+  timeval limit{.tv_sec = seconds};
+  setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
 Status Client::Send(Request request, const std::vector<int>& fds) {
   request.set_id(next_id_++);
   std::string frame = Frame(request);

@@ -27,6 +27,8 @@ class Client {
   // The two halves of Call, for callers that poll on fd() for the answer.
   boot::Status Send(Request request, const std::vector<int>& fds = {});
   boot::StatusOr<Response> Receive();
+  // Later calls fail with kEAGAIN when the other side takes longer.
+  void SetTimeout(int seconds);
   int fd() const { return socket_.get(); }
 
  private:
