@@ -68,7 +68,7 @@ TEST(OptionsTest, AsContainerManagersCall) {
 TEST(OptionsTest, ValuesAreChecked) {
   EXPECT_EQ(OptionsError({"--network=host"}), "--network=host is not available yet");
   EXPECT_EQ(OptionsError({"--network=none", "--rootless=false"}), "ok");
-  EXPECT_EQ(OptionsError({"--platform=kvm"}), "--platform: \"kvm\" is none of systrap, ptrace");
+  EXPECT_EQ(OptionsError({"--platform=kvm"}), "--platform: \"kvm\" is none of systrap, ptrace, auto");
   EXPECT_EQ(OptionsError({"--overlay2=disk"}), "--overlay2: \"disk\" is none of none, root:memory, all:memory, root:self");
   EXPECT_EQ(ParseOptions({"--overlay2=root:self"})->options.overlay, boot::Overlay::kRootMemory);
   EXPECT_EQ(OptionsError({"--file-access=x"}), "--file-access: \"x\" is none of exclusive, shared");

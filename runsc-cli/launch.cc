@@ -165,8 +165,7 @@ StatusOr<Launched> Launch(LaunchRequest request) {
   if (!status.ok()) {
     sync.ours.reset();  // the Sentry sees it and exits
     if (launched.sentry > 0) kill(launched.sentry, SIGKILL), waitpid(launched.sentry, nullptr, 0);
-    kill(launched.gofer, SIGKILL);
-    waitpid(launched.gofer, nullptr, 0);
+    waitpid(launched.gofer, nullptr, 0);  // its socket is closed: it ends by itself
     return status;
   }
   launched.sync = std::move(sync.ours);
@@ -183,13 +182,14 @@ Status AwaitReady(const Launched& launched) {
   ssize_t n = TRY_HOST(HOST_RETRY(recv(launched.sync.get(), text, sizeof text, 0)), "waiting for the sandbox");
   if (n > 0 && text[0] == 'R') return Status();
   if (n > 1) return boot::Error(std::string_view(text + 1, static_cast<size_t>(n - 1)));
-  int status = 0;
-  waitpid(launched.sentry, &status, 0);
-  if (WIFSIGNALED(status)) {
-    return boot::Error("the sandbox was killed by signal ", WTERMSIG(status), " while it started",
-                       WTERMSIG(status) == SIGSYS ? " (a system call that its filter forbids)" : "");
+  // Looked at, not reaped: the caller still has its process id.
+  siginfo_t info{};
+  waitid(P_PID, static_cast<id_t>(launched.sentry), &info, WEXITED | WNOWAIT);
+  if (info.si_code != CLD_EXITED) {
+    return boot::Error("the sandbox was killed by signal ", info.si_status, " while it started",
+                       info.si_status == SIGSYS ? " (a system call that its filter forbids)" : "");
   }
-  return boot::Error("the sandbox exited with status ", WEXITSTATUS(status), " while it started");
+  return boot::Error("the sandbox exited with status ", info.si_status, " while it started");
 }
 
 }  // namespace cli

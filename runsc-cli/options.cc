@@ -34,7 +34,7 @@ StatusOr<ParsedCommandLine> ParseOptions(const Args& args) {
   bool rootless = false;
   FlagParser parser("runsc [flags] COMMAND [arguments]", FlagParser::Order::kFlagsFirst);
   parser.String("root", &o.root, "directory of container states (/var/run/runsc, $XDG_RUNTIME_DIR/runsc)")
-      .String("platform", &o.platform, "how application code runs: systrap, ptrace")
+      .String("platform", &o.platform, "how application code runs: systrap, ptrace, auto (the best of them)")
       .String("network", &network, "none (a loopback interface)")
       .String("overlay2", &overlay, "where writes go: none, root:memory, all:memory")
       .String("file-access", &file_access, "exclusive, or shared: host files change under the container")
@@ -56,8 +56,8 @@ StatusOr<ParsedCommandLine> ParseOptions(const Args& args) {
 
   if (o.root.empty()) o.root = DefaultRoot();
   RETURN_IF_ERROR(ParseOverlay(overlay, o.overlay));
-  if (o.platform != "systrap" && o.platform != "ptrace") {
-    return boot::Error("--platform: \"", o.platform, "\" is none of systrap, ptrace");
+  if (o.platform != "systrap" && o.platform != "ptrace" && o.platform != "auto") {
+    return boot::Error("--platform: \"", o.platform, "\" is none of systrap, ptrace, auto");
   }
   if (network == "sandbox" || network == "host") return boot::Error("--network=", network, " is not available yet");
   if (network != "none") return boot::Error("--network: \"", network, "\" is none of none, sandbox, host");

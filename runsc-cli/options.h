@@ -11,7 +11,7 @@ namespace cli {
 
 struct Options {
   std::string root;  // state directory
-  std::string platform = "systrap";
+  std::string platform = "auto";
   boot::Overlay overlay = boot::Overlay::kRootMemory;
   boot::FileAccess file_access = boot::FileAccess::kExclusive;
   bool debug = false;

@@ -56,18 +56,26 @@ bool IsAlive(const ProcessId& process) {
   return stat.ok() && stat->start_time == process.start_time && stat->state != 'Z' && stat->state != 'X';
 }
 
-bool KillAndWait(const ProcessId& process) {
+namespace {
+
+bool EndProcess(const ProcessId& process, int signo, int timeout_ms) {
   if (process.pid <= 0) return true;
   // The descriptor first, then the check: from there on it cannot become another's.
   Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process.pid, 0)));
   if (pidfd.valid() && IsAlive(process)) {
-    syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+    if (signo != 0) syscall(SYS_pidfd_send_signal, pidfd.get(), signo, nullptr, 0);
     pollfd poller{.fd = pidfd.get(), .events = POLLIN};
-    (void)HOST_RETRY(poll(&poller, 1, kKillTimeoutMs));
+    (void)HOST_RETRY(poll(&poller, 1, timeout_ms));
   }
   boot::StatusOr<Stat> stat = ReadStat(process.pid);
   if (stat.ok() && stat->start_time == process.start_time) waitpid(process.pid, nullptr, WNOHANG);
   return !IsAlive(process);
 }
+
+}  // namespace
+
+bool AwaitExit(const ProcessId& process, int timeout_ms) { return EndProcess(process, 0, timeout_ms); }
+
+bool KillAndWait(const ProcessId& process) { return EndProcess(process, SIGKILL, kKillTimeoutMs); }
 
 }  // namespace cli

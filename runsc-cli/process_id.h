@@ -22,6 +22,9 @@ boot::StatusOr<ProcessId> Identify(pid_t pid);
 // False for zombies too.
 bool IsAlive(const ProcessId& process);
 
+// Waits until the process ends by itself, at most `timeout_ms`; reaps it when it is a child. True when it is gone.
+bool AwaitExit(const ProcessId& process, int timeout_ms);
+
 // Sends SIGKILL and waits until the process is gone, at most some seconds; reaps it when it is a child. True when it is
 // gone.
 bool KillAndWait(const ProcessId& process);

@@ -1,8 +1,6 @@
 #include "runsc-cli/sandbox.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/host.h"
@@ -22,20 +20,27 @@ using boot::StrCat;
 
 namespace {
 
+constexpr int kGoferExitMs = 2000;
+
+// False when one of them does not go. The gofer sees the Sentry's end and goes by itself, together with its child, which
+// would be left behind if it were killed.
+bool EndProcesses(const ProcessId& sentry, const ProcessId& gofer) {
+  return KillAndWait(sentry) && (AwaitExit(gofer, kGoferExitMs) || KillAndWait(gofer));
+}
+
 // Undoes a creation that did not come to its end.
 class Rollback {
  public:
   explicit Rollback(ContainerDir& dir) : dir_(dir) {}
   ~Rollback() {
     if (done_) return;
-    if (launched.sentry > 0) kill(launched.sentry, SIGKILL), waitpid(launched.sentry, nullptr, 0);
-    if (launched.gofer > 0) kill(launched.gofer, SIGKILL), waitpid(launched.gofer, nullptr, 0);
+    EndProcesses(sentry, gofer);
     (void)Cgroup::Remove(cgroup.made());
     (void)dir_.Remove();
   }
   void Commit() { done_ = true; }
 
-  Launched launched;
+  ProcessId sentry, gofer;
   Cgroup cgroup;
 
  private:
@@ -140,11 +145,10 @@ StatusOr<CreatedSandbox> CreateSandbox(CreateRequest request) {
   launch.gofer_log_fd = OpenDebugLog(options, "gofer", request.id);
   boot::Hooks hooks = request.spec.hooks;
   launch.config.spec = std::move(request.spec);
-  rollback.launched = TRY_STATUS(Launch(std::move(launch)));
-  const Launched& launched = rollback.launched;
-
-  state.sentry = TRY_STATUS(Identify(launched.sentry));
-  state.gofer = TRY_STATUS(Identify(launched.gofer));
+  Launched launched = TRY_STATUS(Launch(std::move(launch)));
+  // Our children: their numbers are theirs until we wait for them.
+  rollback.sentry = state.sentry = TRY_STATUS(Identify(launched.sentry));
+  rollback.gofer = state.gofer = TRY_STATUS(Identify(launched.gofer));
   RETURN_IF_ERROR(dir.Save(state));
   RETURN_IF_ERROR(RunCreateHooks(hooks, state));
   RETURN_IF_ERROR(Release(launched));
@@ -171,8 +175,9 @@ Status MarkStarted(const ContainerDir& dir, ContainerState& state, const boot::H
 }
 
 Status DestroySandbox(ContainerDir& dir, const ContainerState& state) {
-  if (!KillAndWait(state.sentry)) return boot::Error("the sandbox (process ", state.sentry.pid, ") cannot be killed");
-  if (!KillAndWait(state.gofer)) return boot::Error("the gofer (process ", state.gofer.pid, ") cannot be killed");
+  if (!EndProcesses(state.sentry, state.gofer)) {
+    return boot::Error("the sandbox (processes ", state.sentry.pid, ", ", state.gofer.pid, ") cannot be killed");
+  }
   Status status = Cgroup::Remove(state.cgroup_paths);
   StatusOr<boot::Spec> spec = dir.LoadSpec();
   Status removed = dir.Remove();

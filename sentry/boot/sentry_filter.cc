@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -17,6 +17,9 @@ namespace {
 // pthread_create(3) of glibc: these flags and no others make a thread; anything else would be a process or a namespace.
 constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |
                                   CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+
+// SECCOMP_IOCTL_NOTIF_SET_FLAGS of Linux 6.6, which older headers lack.
+constexpr uint64_t kSeccompNotifSetFlags = _IOW('!', 4, uint64_t);
 
 constexpr SyscallRule kRules[] = {
     // Descriptors that were given: the container's stdio, files from the gofer, the memory file.
@@ -64,6 +67,13 @@ constexpr SyscallRule kRules[] = {
     {SYS_ioctl, "terminal break", {Arg(1, TCSBRK)}},
     {SYS_ioctl, "bytes that wait in stdio", {Arg(1, FIONREAD)}},
     {SYS_ioctl, "nonblocking stdio", {Arg(1, FIONBIO)}},
+
+    // Stubs that stop by seccomp notification; no other descriptor knows these.
+    {SYS_ioctl, "platform: system calls of stubs", {Arg(1, SECCOMP_IOCTL_NOTIF_RECV)}},
+    {SYS_ioctl, "platform: system calls of stubs", {Arg(1, SECCOMP_IOCTL_NOTIF_SEND)}},
+    {SYS_ioctl, "platform: system calls of stubs", {Arg(1, SECCOMP_IOCTL_NOTIF_ID_VALID)}},
+    {SYS_ioctl, "platform: descriptors for stubs", {Arg(1, SECCOMP_IOCTL_NOTIF_ADDFD)}},
+    {SYS_ioctl, "platform: synchronous wake-ups", {Arg(1, kSeccompNotifSetFlags)}},
 
     // The control socket and the gofer's.
     {SYS_accept4, "control connections; the only listening socket is ours"},
@@ -133,7 +143,23 @@ constexpr SyscallRefusal kRefusals[] = {
 std::span<const SyscallRule> SentryRules() { return kRules; }
 
 Status InstallSentryFilter(std::span<const int> platform_syscalls, FilterAction otherwise) {
-  return InstallFilter(kRules, kRefusals, platform_syscalls, otherwise);
+  // A platform names whole calls. Those that are pinned or refused here stay so: mmap never makes executable memory,
+  // clone makes threads only. But for signals: stubs are other processes.
+  auto is_kept = [](int nr) {
+    if (nr == SYS_tgkill) return false;
+    for (const SyscallRule& rule : kRules) {
+      if (rule.nr == nr && rule.args[0].op != ArgCheck::kNone) return true;
+    }
+    for (const SyscallRefusal& refusal : kRefusals) {
+      if (refusal.nr == nr) return true;
+    }
+    return false;
+  };
+  std::vector<int> added;
+  for (int nr : platform_syscalls) {
+    if (!is_kept(nr)) added.push_back(nr);
+  }
+  return InstallFilter(kRules, kRefusals, added, otherwise);
 }
 
 }  // namespace boot

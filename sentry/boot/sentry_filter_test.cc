@@ -1,5 +1,6 @@
 #include "sentry/boot/sentry_filter.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -98,6 +99,17 @@ TEST(SentryFilterTest, OtherArchitecturesKill) {
 TEST(SentryFilterTest, PlatformCallsAreAdded) {
   EXPECT_TRUE(Kills([] { getppid(); }));
   EXPECT_EQ(StatusUnderFilter([] { getppid(); }, {SYS_getppid, SYS_read, SYS_mmap}), 0);
+}
+
+TEST(SentryFilterTest, PlatformCallsWidenNothing) {
+  int status = StatusUnderFilter(
+      [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); },
+      {SYS_mmap, SYS_clone, SYS_clone3, SYS_ioctl, SYS_tgkill});
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+  EXPECT_EQ(StatusUnderFilter([] { syscall(SYS_tgkill, 0x7ffffff0, 0x7ffffff0, 0); }, {SYS_tgkill}), 0);
+  EXPECT_EQ(StatusUnderFilter([] {
+              if (syscall(SYS_clone3, nullptr, 0) != -1 || errno != ENOSYS) _exit(1);
+            }, {SYS_clone3}), 0);
 }
 
 TEST(SentryFilterTest, EveryRuleSaysWhy) {
