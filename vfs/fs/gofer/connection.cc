@@ -1,0 +1,158 @@
+#include "vfs/fs/gofer/connection.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "base/host.h"
+#include "base/kernel_lock.h"
+#include "base/log.h"
+#include "vfs/fs/gofer/host_file.h"
+
+namespace goferfs {
+
+using gofer::kMaxMessage;
+
+namespace {
+// Handles to close go with a later request, once this many have come together.
+constexpr size_t kCloseBatch = 64;
+}  // namespace
+
+RefPtr<Connection> Connection::Create(Fd socket, std::function<void()> on_death, size_t max_host_files) {
+  return RefPtr<Connection>::Adopt(new Connection(std::move(socket), std::move(on_death), max_host_files));
+}
+
+Connection::Connection(Fd socket, std::function<void()> on_death, size_t max_host_files)
+    : socket_(std::move(socket)),
+      on_death_(std::move(on_death)),
+      host_files_(std::make_unique<HostFilePool>(max_host_files)),
+      request_(new char[kMaxMessage]),
+      reply_(new char[kMaxMessage]) {}
+
+Connection::~Connection() = default;
+
+void Connection::TakeTurn() {
+  if (!busy_) {
+    busy_ = true;
+    return;
+  }
+  Fiber* self = Fiber::Current();
+  CHECK(self != nullptr);  // only before the sandbox runs are calls made off fibers, and then one at a time
+  waiting_.push_back(self);
+  // The turn is handed over, so that nobody can get in between: it is ours once we are out of the queue.
+  while (std::find(waiting_.begin(), waiting_.end(), self) != waiting_.end()) Fiber::Park();
+}
+
+void Connection::GiveTurn() {
+  if (waiting_.empty()) {
+    busy_ = false;
+    return;
+  }
+  Fiber* next = waiting_.front();
+  waiting_.pop_front();
+  next->Unpark();
+}
+
+void Connection::Die(const char* why) {
+  if (dead_) return;
+  dead_ = true;
+  LOG_WARNING("the gofer is lost: {}", why);
+  if (on_death_) on_death_();
+}
+
+void Connection::QueueClose(gofer::Handle handle) {
+  if (handle != 0 && !dead_) closing_.push_back(handle);
+}
+
+std::vector<gofer::Handle> Connection::TakeClosing() {
+  size_t count = std::min(closing_.size(), gofer::kMaxCloseHandles);
+  std::vector<gofer::Handle> taken(closing_.end() - static_cast<ptrdiff_t>(count), closing_.end());
+  closing_.resize(closing_.size() - count);
+  return taken;
+}
+
+Exchange::Exchange(Connection& connection) : connection_(connection), out_(nullptr, 0) {
+  connection_.TakeTurn();
+  out_ = gofer::Writer(connection_.request_.get(), kMaxMessage);
+}
+
+Exchange::~Exchange() { connection_.GiveTurn(); }
+
+void Exchange::Begin(gofer::Opcode opcode, gofer::Handle handle) {
+  out_.Truncate(0);
+  fits_ = true;
+  fd_.reset();
+  Put(gofer::RequestHeader{static_cast<uint16_t>(opcode), 0, connection_.next_id_++, handle});
+}
+
+Errno Exchange::Broken() {
+  connection_.Die("a malformed reply");
+  return Errno::kEIO;
+}
+
+Result<gofer::Reader> Exchange::Run() {
+  if (!fits_) return Errno::kENAMETOOLONG;
+  for (;;) {
+    if (connection_.dead_) return Errno::kEIO;
+    std::vector<gofer::Handle> closing;
+    if (connection_.closing_.size() >= kCloseBatch) closing = connection_.TakeClosing();
+    connection_.calls_++;
+    Result<size_t> size = Errno::kEIO;
+    {
+      KernelLock::Unlocked unlocked;
+      size = Transfer(closing);
+    }
+    if (!size.ok()) {
+      connection_.Die("its socket is closed");
+      return Errno::kEIO;
+    }
+    gofer::Reader in(connection_.reply_.get(), *size);
+    gofer::RequestHeader request;
+    memcpy(&request, out_.data(), sizeof request);
+    auto reply = in.Take<gofer::ReplyHeader>();
+    if (!reply || reply->id != request.id || reply->error < 0 || reply->error > base::kMaxUserErrno) return Broken();
+    if (reply->error == 0) return in;
+    auto error = static_cast<Errno>(reply->error);
+    if ((error != Errno::kENFILE && error != Errno::kEMFILE) || connection_.closing_.empty()) return error;
+    // The server has run out of descriptors while we sit on some that it may close.
+    closing = connection_.TakeClosing();
+    KernelLock::Unlocked unlocked;
+    (void)SendClosing(closing);
+  }
+}
+
+Result<void> Exchange::SendClosing(const std::vector<gofer::Handle>& closing) {
+  struct [[gnu::packed]] {
+    gofer::RequestHeader header;
+    gofer::CloseRequest close;
+  } request{{static_cast<uint16_t>(gofer::Opcode::kClose), 0, 0, 0}, {static_cast<uint32_t>(closing.size())}};
+  iovec parts[2] = {{&request, sizeof request}, {const_cast<gofer::Handle*>(closing.data()), closing.size() * sizeof(gofer::Handle)}};
+  msghdr message{.msg_iov = parts, .msg_iovlen = 2};
+  TRY(HOST_RETRY(sendmsg(connection_.socket_.get(), &message, MSG_NOSIGNAL)));
+  return {};
+}
+
+// Without the kernel lock; the turn is what protects the buffers.
+Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
+  int socket = connection_.socket_.get();
+  if (!closing.empty()) TRY(SendClosing(closing));
+  iovec out{out_.data(), out_.size()};
+  msghdr request{.msg_iov = &out, .msg_iovlen = 1};
+  TRY(HOST_RETRY(sendmsg(socket, &request, MSG_NOSIGNAL)));
+
+  iovec in{connection_.reply_.get(), kMaxMessage};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+  msghdr reply{.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  ssize_t size = TRY(HOST_RETRY(recvmsg(socket, &reply, MSG_CMSG_CLOEXEC)));
+  if (cmsghdr* cmsg = CMSG_FIRSTHDR(&reply)) {
+    if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
+      int fd;
+      memcpy(&fd, CMSG_DATA(cmsg), sizeof fd);
+      fd_ = Fd(fd);
+    }
+  }
+  if (size == 0 || (reply.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Errno::kEIO;
+  return static_cast<size_t>(size);
+}
+
+}  // namespace goferfs

@@ -1,0 +1,247 @@
+#include "vfs/fs/gofer/directory.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "vfs/fs/gofer/regular.h"
+#include "vfs/fs/gofer/special.h"
+
+namespace goferfs {
+
+using gofer::Handle;
+using gofer::Opcode;
+using gofer::Reader;
+using gofer::WireAttributes;
+
+namespace {
+
+uint8_t DirentType(uint32_t mode) { return static_cast<uint8_t>((mode & S_IFMT) >> 12); }
+
+}  // namespace
+
+DirectoryInode::DirectoryInode(GoferFileSystem* fs, Handle handle, const WireAttributes& attributes)
+    : GoferInode(fs, handle, attributes) {}
+DirectoryInode::~DirectoryInode() = default;
+
+void DirectoryInode::Forget() {
+  names_.reset();
+  listing_.reset();
+}
+
+void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
+  changes_++;
+  listing_.reset();
+  if (names_ == nullptr) return;
+  if (child == nullptr) {
+    auto it = names_->find(name);
+    if (it != names_->end()) names_->erase(it);
+  } else {
+    Known& known = (*names_)[std::string(name)];
+    known.ino = child->visible_ino();
+    known.type = DirentType(child->type());
+    known.attributes.reset();
+  }
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) { return LookupAndMaybeOpen(name, 0); }
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::LookupToOpen(std::string_view name, int access) {
+  return LookupAndMaybeOpen(name, gofer::kWalkOpen | static_cast<uint32_t>(access));
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::LookupAndMaybeOpen(std::string_view name, uint32_t open_flags) {
+  if (!gofer::ValidName(name)) return Errno::kENOENT;
+  if (names_ != nullptr) {
+    auto it = names_->find(name);
+    if (it == names_->end()) return Errno::kENOENT;
+    if (it->second.attributes != nullptr && open_flags == 0) {
+      WireAttributes attributes = *it->second.attributes;
+      it->second.attributes.reset();
+      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, attributes, this, name)));
+    }
+    it->second.attributes.reset();
+  }
+  Handle handle = TRY(EnsureHandle());
+  WalkResult found = TRY(WalkOne(connection(), handle, name, open_flags));
+  RefPtr<GoferInode> inode = TRY(gofer_fs().Instantiate(found.handle, found.attributes, this, name));
+  if (S_ISLNK(inode->type())) static_cast<SymlinkInode&>(*inode).set_target(std::move(found.target));
+  if (found.fd.valid()) static_cast<RegularInode&>(*inode).AdoptFd(std::move(found.fd), (open_flags & O_ACCMODE) != O_RDONLY);
+  return RefPtr<vfs::Inode>(std::move(inode));
+}
+
+bool DirectoryInode::Revalidate(std::string_view name, vfs::Inode* child) {
+  if (!gofer_fs().shared()) return true;
+  Result<Handle> handle = EnsureHandle();
+  if (!handle.ok()) return false;
+  Result<WalkResult> found = WalkOne(connection(), *handle, name, 0);
+  if (!found.ok()) return child == nullptr && found.error() == Errno::kENOENT;
+  if (child == nullptr) {
+    connection().QueueClose(found->handle);
+    return false;
+  }
+  auto& inode = static_cast<GoferInode&>(*child);
+  if (inode.key() != InodeKey{found->attributes.dev, found->attributes.ino}) {
+    connection().QueueClose(found->handle);
+    return false;
+  }
+  inode.AdoptHandle(found->handle);
+  inode.Update(found->attributes);
+  return true;
+}
+
+Result<RefPtr<GoferInode>> DirectoryInode::CreateCall(Opcode opcode, std::string_view name, std::string_view target,
+                                                      const vfs::CreateOptions& options, uint32_t mode) {
+  TRY(gofer_fs().CheckWritable());
+  Handle handle = TRY(EnsureHandle());
+  gofer::CreateReply reply;
+  Fd fd;
+  {
+    Exchange exchange(connection());
+    exchange.Begin(opcode, handle);
+    exchange.Put(gofer::CreateRequest{mode, options.uid, options.gid, static_cast<uint16_t>(target.size()), 0});
+    if (opcode != Opcode::kCreateUnnamed) exchange.PutName(name);
+    exchange.PutBytes(target);
+    Reader in = TRY(exchange.Run());
+    reply = TRY(exchange.Take<gofer::CreateReply>(in));
+    if (reply.node.handle == 0) return exchange.Broken();
+    fd = exchange.TakeFd();
+  }
+  Update(reply.parent);
+  RefPtr<GoferInode> inode = TRY(gofer_fs().Instantiate(reply.node.handle, reply.node.attributes, this, name));
+  if (fd.valid() && S_ISREG(inode->type())) static_cast<RegularInode&>(*inode).AdoptFd(std::move(fd), true);
+  if (opcode != Opcode::kCreateUnnamed) NoteName(name, inode.get());
+  return inode;
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::Create(std::string_view name, const vfs::CreateOptions& options) {
+  return RefPtr<vfs::Inode>(TRY(CreateCall(Opcode::kCreate, name, "", options, options.mode & 07777)));
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::CreateUnnamed(const vfs::CreateOptions& options) {
+  return RefPtr<vfs::Inode>(TRY(CreateCall(Opcode::kCreateUnnamed, "", "", options, options.mode & 07777)));
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::Mkdir(std::string_view name, const vfs::CreateOptions& options) {
+  RefPtr<GoferInode> inode = TRY(CreateCall(Opcode::kMkdir, name, "", options, options.mode & 07777));
+  // Nobody has put anything into a directory that we have just made.
+  if (!gofer_fs().shared() && S_ISDIR(inode->type())) static_cast<DirectoryInode&>(*inode).names_ = std::make_unique<Names>();
+  return RefPtr<vfs::Inode>(std::move(inode));
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::Mknod(std::string_view name, const vfs::CreateOptions& options) {
+  return RefPtr<vfs::Inode>(TRY(CreateCall(Opcode::kMknod, name, "", options, options.mode & (S_IFMT | 07777))));
+}
+
+Result<RefPtr<vfs::Inode>> DirectoryInode::Symlink(std::string_view name, std::string_view target,
+                                                   const vfs::CreateOptions& options) {
+  if (target.empty()) return Errno::kENOENT;
+  if (target.size() > gofer::kMaxTarget) return Errno::kENAMETOOLONG;
+  RefPtr<GoferInode> inode = TRY(CreateCall(Opcode::kSymlink, name, target, options, 0777));
+  if (S_ISLNK(inode->type())) static_cast<SymlinkInode&>(*inode).set_target(std::string(target));
+  return RefPtr<vfs::Inode>(std::move(inode));
+}
+
+Result<void> DirectoryInode::Link(std::string_view name, vfs::Inode& target) {
+  TRY(gofer_fs().CheckWritable());
+  if (&target.fs() != fs_) return Errno::kEXDEV;
+  auto& inode = static_cast<GoferInode&>(target);
+  Handle handle = TRY(EnsureHandle());
+  Handle target_handle = TRY(inode.EnsureHandle());
+  gofer::CreateReply reply;
+  {
+    Exchange exchange(connection());
+    exchange.Begin(Opcode::kLink, handle);
+    exchange.Put(gofer::LinkRequest{target_handle}).PutName(name);
+    Reader in = TRY(exchange.Run());
+    reply = TRY(exchange.Take<gofer::CreateReply>(in));
+  }
+  Update(reply.parent);
+  inode.Update(reply.node.attributes);
+  NoteName(name, &inode);
+  return {};
+}
+
+Result<void> DirectoryInode::RemoveCall(std::string_view name, GoferInode& child, uint32_t flags) {
+  TRY(gofer_fs().CheckWritable());
+  // Where other names lead to it, it must be found after this one is gone.
+  if (child.attributes().nlink > 1 && !S_ISDIR(child.type())) TRY(child.EnsureHandle());
+  Handle handle = TRY(EnsureHandle());
+  WireAttributes parent;
+  {
+    Exchange exchange(connection());
+    exchange.Begin(Opcode::kUnlink, handle);
+    exchange.Put(gofer::UnlinkRequest{flags}).PutName(name);
+    Reader in = TRY(exchange.Run());
+    parent = TRY(exchange.Take<WireAttributes>(in));
+  }
+  Update(parent);
+  child.NoteLinkChange(S_ISDIR(child.type()) ? -static_cast<int>(child.attributes().nlink) : -1, parent.mtime);
+  child.SetLocation(nullptr, "");
+  NoteName(name, nullptr);
+  return {};
+}
+
+Result<void> DirectoryInode::Unlink(std::string_view name, vfs::Inode& child) {
+  return RemoveCall(name, static_cast<GoferInode&>(child), 0);
+}
+
+Result<void> DirectoryInode::Rmdir(std::string_view name, vfs::Inode& child) {
+  return RemoveCall(name, static_cast<GoferInode&>(child), AT_REMOVEDIR);
+}
+
+Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child, vfs::Inode& new_parent, std::string_view new_name,
+                                    vfs::Inode* replaced, unsigned flags) {
+  TRY(gofer_fs().CheckWritable());
+  if ((flags & ~unsigned{RENAME_NOREPLACE | RENAME_EXCHANGE}) != 0) return Errno::kEINVAL;
+  if (&new_parent.fs() != fs_ || !S_ISDIR(new_parent.type())) return Errno::kEXDEV;
+  auto& to = static_cast<DirectoryInode&>(new_parent);
+  auto& moved = static_cast<GoferInode&>(child);
+  auto* other = static_cast<GoferInode*>(replaced);
+  if (other != nullptr && other->attributes().nlink > 1 && !S_ISDIR(other->type())) TRY(other->EnsureHandle());
+  Handle handle = TRY(EnsureHandle());
+  Handle to_handle = TRY(to.EnsureHandle());
+  gofer::RenameReply reply;
+  {
+    Exchange exchange(connection());
+    exchange.Begin(Opcode::kRename, handle);
+    exchange.Put(gofer::RenameRequest{to_handle, flags}).PutName(old_name).PutName(new_name);
+    Reader in = TRY(exchange.Run());
+    reply = TRY(exchange.Take<gofer::RenameReply>(in));
+  }
+  Update(reply.old_parent);
+  to.Update(reply.new_parent);
+  moved.NoteLinkChange(0, reply.new_parent.mtime);
+  // Two names of one file: Linux leaves both as they are.
+  if (other == &moved) return {};
+  if ((flags & RENAME_EXCHANGE) != 0 && other != nullptr) {
+    other->NoteLinkChange(0, reply.new_parent.mtime);
+    other->SetLocation(this, old_name);
+    NoteName(old_name, other);
+  } else {
+    if (other != nullptr) {
+      other->NoteLinkChange(S_ISDIR(other->type()) ? -static_cast<int>(other->attributes().nlink) : -1, reply.new_parent.mtime);
+      other->SetLocation(nullptr, "");
+    }
+    NoteName(old_name, nullptr);
+  }
+  moved.SetLocation(&to, new_name);
+  to.NoteName(new_name, &moved);
+  return {};
+}
+
+Result<void> DirectoryInode::Sync() {
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kSync, handle);
+  exchange.Put(gofer::SyncRequest{0});
+  TRY(exchange.Run());
+  return {};
+}
+
+Result<RefPtr<vfs::FileDescription>> DirectoryInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
+  if ((options.flags & O_ACCMODE) != O_RDONLY) return Errno::kEISDIR;
+  return RefPtr<vfs::FileDescription>(MakeRef<DirectoryDescription>(RefPtr<DirectoryInode>(this)));
+}
+
+}  // namespace goferfs

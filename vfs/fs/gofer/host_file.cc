@@ -1,0 +1,60 @@
+#include "vfs/fs/gofer/host_file.h"
+
+#include <sys/resource.h>
+
+#include "base/host.h"
+
+namespace goferfs {
+
+namespace {
+size_t DefaultLimit() {
+  rlimit limit{};
+  if (!HOST(getrlimit(RLIMIT_NOFILE, &limit)).ok() || limit.rlim_cur < 64) return 32;
+  return limit.rlim_cur == RLIM_INFINITY ? 1 << 19 : static_cast<size_t>(limit.rlim_cur / 2);
+}
+// How many holders one Touch looks at, at most: those in use are passed over.
+constexpr int kTrimSteps = 64;
+}  // namespace
+
+HostFile::HostFile(HostFilePool& pool, Fd fd, bool writable) : pool_(pool), fd_(std::move(fd)), writable_(writable) { pool_.open_++; }
+HostFile::~HostFile() { pool_.open_--; }
+
+HostFileHolder::~HostFileHolder() {
+  if (pool_ != nullptr) pool_->Remove(*this);
+}
+
+HostFilePool::HostFilePool(size_t limit) : limit_(limit != 0 ? limit : DefaultLimit()) {}
+
+HostFilePool::~HostFilePool() {
+  while (newest_ != nullptr) Remove(*newest_);
+}
+
+void HostFilePool::Touch(HostFileHolder& holder) {
+  if (newest_ != &holder) {
+    if (holder.pool_ != nullptr) Remove(holder);
+    holder.pool_ = this;
+    holder.older_ = newest_;
+    (newest_ != nullptr ? newest_->newer_ : oldest_) = &holder;
+    newest_ = &holder;
+  }
+  if (open_ > limit_) Trim();
+}
+
+void HostFilePool::Remove(HostFileHolder& holder) {
+  (holder.newer_ != nullptr ? holder.newer_->older_ : newest_) = holder.older_;
+  (holder.older_ != nullptr ? holder.older_->newer_ : oldest_) = holder.newer_;
+  holder.newer_ = holder.older_ = nullptr;
+  holder.pool_ = nullptr;
+}
+
+void HostFilePool::Trim() {
+  // A holder that was looked at is out of the list until it is touched again: if it is in use it holds what it has, and its next open brings
+  // it back.
+  for (int i = 0; i < kTrimSteps && open_ > limit_ && oldest_ != nullptr && oldest_ != newest_; i++) {
+    HostFileHolder& holder = *oldest_;
+    Remove(holder);
+    holder.DropIdleHostFiles();
+  }
+}
+
+}  // namespace goferfs

@@ -1,0 +1,200 @@
+#include "vfs/fs/gofer/inode.h"
+
+#include <sys/stat.h>
+
+#include "base/event_loop.h"
+#include "base/kernel_lock.h"
+#include "vfs/fs/gofer/directory.h"
+
+namespace goferfs {
+
+using gofer::Handle;
+using gofer::Opcode;
+using gofer::Reader;
+using gofer::WireAttributes;
+
+Result<WalkResult> WalkOne(Connection& connection, Handle parent, std::string_view name, uint32_t open_flags) {
+  Exchange exchange(connection);
+  exchange.Begin(Opcode::kWalk, parent);
+  exchange.Put(gofer::WalkRequest{1, 0, open_flags}).PutName(name);
+  Reader in = TRY(exchange.Run());
+  auto reply = TRY(exchange.Take<gofer::WalkReply>(in));
+  if (reply.count != 1 || reply.error != 0) return exchange.Broken();
+  auto node = TRY(exchange.Take<gofer::WireNode>(in));
+  auto target = in.TakeBytes(reply.target_size);
+  if (!target || node.handle == 0 || target->find('\0') != std::string_view::npos) return exchange.Broken();
+  WalkResult result{.handle = node.handle, .attributes = node.attributes, .target = std::string(*target)};
+  if (S_ISREG(node.attributes.mode) && reply.open_error == 0) result.fd = exchange.TakeFd();
+  return result;
+}
+
+GoferInode::GoferInode(GoferFileSystem* fs, Handle handle, const WireAttributes& attributes)
+    : vfs::Inode(fs),
+      attributes_(attributes),
+      handle_(handle),
+      key_{attributes.dev, attributes.ino},
+      type_(attributes.mode & S_IFMT) {}
+
+GoferInode::~GoferInode() = default;
+
+void GoferInode::OnZeroRefs() {
+  // The last reference may go where the kernel lock is not held.
+  bool locked = KernelLock::HeldByCurrentThread();
+  if (!locked) KernelLock::Lock();
+  auto& inodes = gofer_fs().inodes_;
+  auto it = inodes.find(key_);
+  if (it != inodes.end() && it->second == this) inodes.erase(it);
+  connection().QueueClose(handle_);
+  delete this;
+  if (!locked) KernelLock::Unlock();
+}
+
+void GoferInode::AdoptHandle(Handle handle) {
+  if (handle == 0) return;
+  if (handle_ != 0) {
+    connection().QueueClose(handle);
+    return;
+  }
+  handle_ = handle;
+  parent_.reset();
+  name_.clear();
+}
+
+void GoferInode::SetLocation(DirectoryInode* parent, std::string_view name) {
+  if (handle_ != 0) return;
+  parent_ = RefPtr<DirectoryInode>(parent);
+  name_ = name;
+}
+
+void GoferInode::Update(const WireAttributes& attributes) {
+  if (attributes.dev != key_.dev || attributes.ino != key_.ino || (attributes.mode & S_IFMT) != type_) return;
+  attributes_ = attributes;
+}
+
+void GoferInode::NoteLinkChange(int change, int64_t ctime) {
+  attributes_.nlink = static_cast<uint32_t>(static_cast<int>(attributes_.nlink) + change);
+  attributes_.ctime = ctime;
+}
+
+Result<GoferInode::Found> GoferInode::FindAgain(uint32_t open_flags) {
+  if (!parent_) return Errno::kESTALE;
+  RefPtr<DirectoryInode> parent = parent_;
+  std::string name = name_;
+  Handle parent_handle = TRY(parent->EnsureHandle());
+  Result<WalkResult> walked = WalkOne(connection(), parent_handle, name, open_flags);
+  if (!walked.ok()) return walked.error() == Errno::kENOENT ? Errno::kESTALE : walked.error();
+  if (InodeKey{walked->attributes.dev, walked->attributes.ino} != key_ || (walked->attributes.mode & S_IFMT) != type_) {
+    connection().QueueClose(walked->handle);
+    return Errno::kESTALE;
+  }
+  attributes_ = walked->attributes;
+  AdoptHandle(walked->handle);
+  return Found{std::move(walked->fd), std::move(walked->target)};
+}
+
+Result<Handle> GoferInode::EnsureHandle() {
+  if (handle_ == 0) TRY(FindAgain(0));
+  return handle_;
+}
+
+Result<void> GoferInode::Refresh() {
+  if (!gofer_fs().shared()) return {};
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kStat, handle);
+  Reader in = TRY(exchange.Run());
+  Update(TRY(exchange.Take<WireAttributes>(in)));
+  return {};
+}
+
+Result<vfs::Attributes> GoferInode::Stat() {
+  TRY(Refresh());
+  const WireAttributes& a = attributes_;
+  vfs::Attributes result;
+  result.dev = fs_->dev();
+  result.ino = visible_ino();
+  result.mode = a.mode;
+  result.nlink = a.nlink;
+  result.uid = a.uid;
+  result.gid = a.gid;
+  result.rdev = a.rdev;
+  result.size = a.size;
+  result.blocks = a.blocks;
+  result.blksize = a.blksize;
+  result.atime = a.atime;
+  result.mtime = a.mtime;
+  result.ctime = a.ctime;
+  result.btime = a.btime;
+  return result;
+}
+
+Result<void> GoferInode::SetAttr(const vfs::SetAttributes& changes) { return SetAttrCall(changes); }
+
+Result<void> GoferInode::SetAttrCall(const vfs::SetAttributes& changes) {
+  using Ours = vfs::SetAttributes;
+  using Wire = gofer::SetAttrRequest;
+  static_assert(Ours::kMode == int{Wire::kMode} && Ours::kMtimeNow == int{Wire::kMtimeNow} && Ours::kSize == int{Wire::kSize} &&
+                Ours::kAtime == int{Wire::kAtime});
+  TRY(gofer_fs().CheckWritable());
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kSetAttr, handle);
+  exchange.Put(Wire{.valid = changes.valid & Wire::kAll,
+                    .mode = changes.mode & 07777,
+                    .uid = changes.uid,
+                    .gid = changes.gid,
+                    .size = changes.size,
+                    .atime = changes.atime,
+                    .mtime = changes.mtime});
+  Reader in = TRY(exchange.Run());
+  Update(TRY(exchange.Take<WireAttributes>(in)));
+  return {};
+}
+
+Result<std::string> GoferInode::GetXattr(std::string_view name) {
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kGetXattr, handle);
+  exchange.Put(gofer::XattrRequest{}).PutName(name);
+  Reader in = TRY(exchange.Run());
+  if (in.Rest().size() > gofer::kMaxXattrValue) return exchange.Broken();
+  return std::string(in.Rest());
+}
+
+Result<void> GoferInode::SetXattr(std::string_view name, std::string_view value, int flags) {
+  TRY(gofer_fs().CheckWritable());
+  if (value.size() > gofer::kMaxXattrValue) return Errno::kE2BIG;
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kSetXattr, handle);
+  exchange.Put(gofer::XattrRequest{static_cast<uint32_t>(flags), static_cast<uint32_t>(value.size())}).PutName(name).PutBytes(value);
+  TRY(exchange.Run());
+  return {};
+}
+
+Result<void> GoferInode::RemoveXattr(std::string_view name) {
+  TRY(gofer_fs().CheckWritable());
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kRemoveXattr, handle);
+  exchange.Put(gofer::XattrRequest{}).PutName(name);
+  TRY(exchange.Run());
+  return {};
+}
+
+Result<std::vector<std::string>> GoferInode::ListXattr() {
+  Handle handle = TRY(EnsureHandle());
+  Exchange exchange(connection());
+  exchange.Begin(Opcode::kListXattr, handle);
+  Reader in = TRY(exchange.Run());
+  std::vector<std::string> names;
+  for (std::string_view rest = in.Rest(); !rest.empty();) {
+    size_t end = rest.find('\0');
+    if (end == std::string_view::npos || end == 0 || end > gofer::kMaxName) return exchange.Broken();
+    names.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(end + 1);
+  }
+  return names;
+}
+
+}  // namespace goferfs

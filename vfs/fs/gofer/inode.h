@@ -1,0 +1,126 @@
+#pragma once
+
+// The file system object and what all its inodes have in common: identity, attributes, the handle.
+
+#include <memory>
+#include <string>
+
+#include "absl/container/flat_hash_map.h"
+#include "vfs/fs/gofer/connection.h"
+#include "vfs/fs/gofer/gofer_fs.h"
+#include "vfs/inode.h"
+
+namespace goferfs {
+
+class DirectoryInode;
+class GoferInode;
+
+// Which file it is on the host. Hard links have one key, and so one inode here.
+struct InodeKey {
+  uint64_t dev = 0, ino = 0;
+  friend bool operator==(const InodeKey&, const InodeKey&) = default;
+  template <class H>
+  friend H AbslHashValue(H h, const InodeKey& key) {
+    return H::combine(std::move(h), key.dev, key.ino);
+  }
+};
+
+class GoferFileSystem final : public vfs::FileSystem {
+ public:
+  GoferFileSystem(RefPtr<Connection> connection, const Options& options);
+  ~GoferFileSystem() override;
+
+  RefPtr<vfs::Inode> root() override;
+  Result<struct statfs> StatFs() override;
+  Result<void> Sync() override;
+  std::string MountOptions() override;
+
+  Connection& connection() const { return *connection_; }
+  const Options& options() const { return options_; }
+  bool shared() const { return options_.shared; }
+  Result<void> CheckWritable() const;
+
+  // The inode for what the gofer told: the known one of that key, brought up to date, or a new one. Takes over `handle`, which may be 0 when
+  // `parent` and `name` say where to find it. EIO for attributes that make no sense.
+  Result<RefPtr<GoferInode>> Instantiate(gofer::Handle handle, const gofer::WireAttributes& attributes, DirectoryInode* parent,
+                                         std::string_view name);
+  // The inode number that applications see: the host's on the export's own device, a mixture elsewhere.
+  uint64_t VisibleIno(uint64_t dev, uint64_t ino) const;
+
+ private:
+  friend class GoferInode;
+  friend Result<RefPtr<vfs::FileSystem>> Create(RefPtr<Connection> connection, const Options& options);
+
+  const RefPtr<Connection> connection_;
+  const Options options_;
+  uint64_t root_dev_ = 0;
+  absl::flat_hash_map<InodeKey, GoferInode*> inodes_;  // weak
+  RefPtr<GoferInode> root_;
+};
+
+class GoferInode : public vfs::Inode {
+ public:
+  Result<vfs::Attributes> Stat() override;
+  uint32_t type() const final { return type_; }
+  Result<void> SetAttr(const vfs::SetAttributes& changes) override;
+  Result<std::string> GetXattr(std::string_view name) override;
+  Result<void> SetXattr(std::string_view name, std::string_view value, int flags) override;
+  Result<void> RemoveXattr(std::string_view name) override;
+  Result<std::vector<std::string>> ListXattr() override;
+
+  GoferFileSystem& gofer_fs() const { return static_cast<GoferFileSystem&>(*fs_); }
+  Connection& connection() const { return gofer_fs().connection(); }
+  const InodeKey& key() const { return key_; }
+  // As last heard from the host; no call.
+  const gofer::WireAttributes& attributes() const { return attributes_; }
+  uint64_t visible_ino() const { return gofer_fs().VisibleIno(key_.dev, key_.ino); }
+
+  // The handle, found by walking from where the inode was seen last when there is none yet. ESTALE when it is there no more.
+  Result<gofer::Handle> EnsureHandle();
+  bool has_handle() const { return handle_ != 0; }
+
+  // News from the host. Those that are about another file or another type are ignored.
+  void Update(const gofer::WireAttributes& attributes);
+  // A name of it went away or came, as known without asking.
+  void NoteLinkChange(int change, int64_t ctime);
+  // Where it can be found; ignored when it has a handle.
+  void SetLocation(DirectoryInode* parent, std::string_view name);
+  void AdoptHandle(gofer::Handle handle);
+
+ protected:
+  GoferInode(GoferFileSystem* fs, gofer::Handle handle, const gofer::WireAttributes& attributes);
+  ~GoferInode() override;
+  void OnZeroRefs() override;
+
+  // Asks the host for attributes if the cached ones may be old.
+  virtual Result<void> Refresh();
+  // A walk from where it was seen last, with `open_flags` for it (gofer::kWalkOpen); the target, for links.
+  struct Found {
+    Fd fd;
+    std::string target;
+  };
+  Result<Found> FindAgain(uint32_t open_flags);
+
+  gofer::WireAttributes attributes_;
+  gofer::Handle handle_;
+
+ private:
+  friend class GoferFileSystem;
+  Result<void> SetAttrCall(const vfs::SetAttributes& changes);
+
+  const InodeKey key_;
+  const uint32_t type_;
+  RefPtr<DirectoryInode> parent_;
+  std::string name_;
+};
+
+// What a walk of one component said.
+struct WalkResult {
+  gofer::Handle handle = 0;
+  gofer::WireAttributes attributes;
+  std::string target;
+  Fd fd;
+};
+Result<WalkResult> WalkOne(Connection& connection, gofer::Handle parent, std::string_view name, uint32_t open_flags);
+
+}  // namespace goferfs
