@@ -73,7 +73,10 @@ void PtraceContext::Start(PtraceAddressSpace& space) {
   if (thread_ != nullptr && space_ != &space) Release();
   if (thread_ == nullptr) {
     Result<StubThread*> thread = tracer_->AcquireThread(space.stub());
-    if (!thread.ok()) return Deliver(Event::Kind::kExited);
+    if (!thread.ok()) {
+      LOG_WARNING("ptrace: no host thread for the application: {}", ErrnoName(thread.error()));
+      return Deliver(Event::Kind::kExited);
+    }
     thread_ = *thread;
     thread_->context = this;
     space_ = RefPtr<PtraceAddressSpace>(&space);
@@ -100,13 +103,23 @@ void PtraceContext::Start(PtraceAddressSpace& space) {
     return Deliver(Event::Kind::kExited);
   }
   registers_here_ = registers_changed_ = fpu_here_ = fpu_changed_ = result_set_ = false;
-  running_ = true;
+  SetRunning(true);
   Resume();
+}
+
+void PtraceContext::SetRunning(bool running) {
+  running_ = running;
+  tracer_->CountRunning(running ? 1 : -1);
 }
 
 void PtraceContext::Resume() {
   // A thread that is being killed refuses; its death is about to be reported.
-  (void)ContinueEmulated(thread_->tid);
+  auto wake = [this] { (void)ContinueEmulated(thread_->tid); };
+  if (tracer_->running() == 1) {
+    tracer_->WakeOnThisCpu(thread_->tid, wake);
+  } else {
+    wake();
+  }
 }
 
 void PtraceContext::Deliver(Event::Kind kind) {
@@ -120,7 +133,7 @@ void PtraceContext::OnDeath() {
 }
 
 void PtraceContext::Exit() {
-  running_ = false;
+  SetRunning(false);
   event_ = {};
   registers_here_ = fpu_here_ = true;  // stale, and all there is
   Deliver(Event::Kind::kExited);
@@ -141,7 +154,7 @@ void PtraceContext::OnStop(int status) {
 void PtraceContext::OnSyscall() {
   __ptrace_syscall_info info = {};
   if (!GetSyscallInfo(thread_->tid, &info).ok() || info.op != PTRACE_SYSCALL_INFO_ENTRY) return;  // being killed
-  running_ = false;
+  SetRunning(false);
   event_.nr = info.entry.nr;
   event_.ip = info.instruction_pointer;
   std::copy_n(info.entry.args, 6, event_.args);
@@ -157,7 +170,7 @@ void PtraceContext::OnSignal(int signo) {
   if (signo == kInterruptSignal) {
     // One that comes after its Run has returned for another reason is dropped here.
     if (!interrupt_ || !FetchRegisters().ok()) return Resume();
-    running_ = false;
+    SetRunning(false);
     if (registers_.cs != kUserCs) return DeliverSegmentFault();
     return Deliver(Event::Kind::kInterrupted);
   }
@@ -166,7 +179,7 @@ void PtraceContext::OnSignal(int signo) {
   if (signo == SIGSYS && info.si_code == kSysSeccomp) {
     // The vsyscall page: emulated by the host, which consults the filter in place of ptrace and then returns to the caller.
     if (!FetchRegisters().ok()) return Resume();
-    running_ = false;
+    SetRunning(false);
     event_.nr = static_cast<uint64_t>(static_cast<int64_t>(info.si_syscall));
     event_.ip = registers_.rip;
     event_.compat = info.si_arch != AUDIT_ARCH_X86_64;
@@ -181,7 +194,7 @@ void PtraceContext::OnSignal(int signo) {
   // Signals from outside have a code of 0 or less; they are for the Sentry to give, not for the host.
   if (!synchronous || info.si_code <= 0) return Resume();
   if (!FetchRegisters().ok()) return Resume();
-  running_ = false;
+  SetRunning(false);
   if (registers_.cs != kUserCs) return DeliverSegmentFault();
   event_.signo = signo;
   event_.si_code = info.si_code;
@@ -225,14 +238,17 @@ void PtraceContext::OnFault(int signo) {
     event_.error_code |= 16;
     return;
   }
-  uint8_t code[16];
+  // Aligned words, since one that straddles into a page that is not mapped could not be read at all.
+  uint8_t words[24];
   size_t size = 0;
-  for (; size < sizeof code; size += 8) {
-    Result<uint64_t> word = PeekWord(thread_->tid, rip + size);
+  for (; size < sizeof words; size += 8) {
+    Result<uint64_t> word = PeekWord(thread_->tid, (rip & ~7ULL) + size);
     if (!word.ok()) break;
-    memcpy(code + size, &*word, 8);
+    memcpy(words + size, &*word, 8);
   }
-  switch (DecodeAccess({code, size}, registers_, event_.address)) {
+  std::span<const uint8_t> code(words, size);
+  code = code.subspan(std::min<size_t>(rip & 7, size));
+  switch (DecodeAccess(code, registers_, event_.address)) {
     case Access::kWrite:
       event_.error_code |= 2;
       break;

@@ -39,6 +39,7 @@ class PtraceContext final : public Context {
  private:
   void Start(PtraceAddressSpace& space);   // on the tracer thread
   void Resume();
+  void SetRunning(bool running);
   void Deliver(Event::Kind kind);
   void OnSyscall();
   void OnSignal(int signo);

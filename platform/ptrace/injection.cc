@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/host.h"
 #include "base/kernel_lock.h"
@@ -27,7 +28,18 @@ constexpr size_t kMaxIdleThreads = 4;  // of a pooled stub
 constexpr uint64_t kUserCs = 0x33;
 constexpr uint64_t kUserSs = 0x2b;
 
+constexpr size_t kMaxBatchUnderLock = 32;
+constexpr uint64_t kMaxPopulateUnderLock = 64 * 1024;
+
 bool IsStop(int status, int signo) { return WIFSTOPPED(status) && WSTOPSIG(status) == signo; }
+
+bool IsSlow(const std::vector<StubCall>& calls) {
+  if (calls.size() > kMaxBatchUnderLock) return true;
+  for (const StubCall& call : calls) {
+    if (call.nr == SYS_mmap && (call.args[3] & MAP_POPULATE) != 0 && call.args[1] > kMaxPopulateUnderLock) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -70,11 +82,14 @@ Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const Stub
   registers.r13 = calls;
   TRY(SetRegisters(thread.tid, registers));
   for (;;) {
-    TRY(Continue(thread.tid));
+    Result<void> resumed;
+    WakeOnThisCpu(thread.tid, [&] { resumed = Continue(thread.tid); });
+    if (!resumed.ok()) return resumed.error();
     int status = TRY(WaitFor(thread.tid));
     if (status >> 16 == PTRACE_EVENT_CLONE || status >> 16 == PTRACE_EVENT_FORK) {
       pid_t tid = static_cast<pid_t>(TRY(EventMessage(thread.tid)));
       if (child != nullptr) *child = tid;
+      sched_setaffinity(tid, sizeof cpus_, &cpus_);  // the parent may still have been bound to this CPU
       continue;
     }
     // Other signals come from outside and mean nothing here.
@@ -92,6 +107,9 @@ Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const Stub
 }
 
 Result<void> Tracer::Inject(Stub* stub, const std::vector<StubCall>& calls) {
+  // The kernel lock is cheaper to keep than to drop for the few microseconds that most batches take.
+  std::optional<KernelLock::Unlocked> unlocked;
+  if (IsSlow(calls) && KernelLock::HeldByCurrentThread()) unlocked.emplace();
   Result<void> result;
   size_t next = 0;
   while (next < calls.size()) {

@@ -40,7 +40,7 @@ class PtracePlatform final : public Platform {
 
   std::vector<int> host_syscalls() const override {
     return {
-        SYS_ptrace, SYS_wait4, SYS_kill, SYS_tgkill, SYS_gettid, SYS_getpid,        // tracees
+        SYS_ptrace, SYS_wait4, SYS_kill, SYS_tgkill, SYS_gettid, SYS_getpid, SYS_sched_setaffinity,  // tracees
         SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_futex,                            // waking the tracer
         SYS_sendmsg, SYS_fcntl, SYS_close,                                          // passing descriptors
         // The tracer thread, which is started by the first address space.

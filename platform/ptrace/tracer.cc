@@ -35,6 +35,7 @@ Tracer::~Tracer() {
 
 Result<void> Tracer::Create(const Platform::Options& options) {
   full_state_ = options.full_state;
+  TRY(HOST(sched_getaffinity(0, sizeof cpus_, &cpus_)));
   int pair[2];
   TRY(HOST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)));
   socket_ = Fd(pair[0]);
@@ -208,6 +209,18 @@ void Tracer::Forget(Stub* stub) {
 void Tracer::KillStub(Stub* stub) {
   stub->dead = true;
   if (stub->live > 0) kill(stub->leader.tid, SIGKILL);
+}
+
+void Tracer::WakeOnThisCpu(pid_t tid, absl::FunctionRef<void()> wake) {
+  int cpu = CPU_COUNT(&cpus_) > 1 ? sched_getcpu() : -1;
+  if (cpu < 0 || !CPU_ISSET(cpu, &cpus_)) return wake();
+  cpu_set_t here;
+  CPU_ZERO(&here);
+  CPU_SET(cpu, &here);
+  sched_setaffinity(tid, sizeof here, &here);
+  wake();
+  // Free to go elsewhere at once, should it compute for long.
+  sched_setaffinity(tid, sizeof cpus_, &cpus_);
 }
 
 void Tracer::Shutdown() {

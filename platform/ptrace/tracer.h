@@ -4,6 +4,7 @@
 // requests from no other. It waits for tracees without the kernel lock, handles each stop under it, and then runs the
 // fibers that became ready. What other threads want of a tracee is queued and run on it in order.
 
+#include <sched.h>
 #include <sys/types.h>
 
 #include <atomic>
@@ -84,6 +85,13 @@ class Tracer {
   Result<StubThread*> AcquireThread(Stub* stub);
   void ReleaseThread(StubThread* thread);
 
+  // How many contexts run application code.
+  void CountRunning(int change) { running_ += change; }
+  int running() const { return running_; }
+  // Calls `wake`, which resumes the thread `tid`, so that it starts on this CPU: for when there is nothing else to do here
+  // but to wait for it. A wake-up across CPUs costs several times as much as all the rest of a system call.
+  void WakeOnThisCpu(pid_t tid, absl::FunctionRef<void()> wake);
+
   // Makes the calls in a stub's leader in order; goes on after one that fails. Returns the first error.
   Result<void> Inject(Stub* stub, const std::vector<StubCall>& calls);
   // Copies descriptors into the stubs' file table; their numbers there. Closed by CloseInStubs.
@@ -123,6 +131,8 @@ class Tracer {
   // The tracer thread's own.
   std::deque<std::pair<pid_t, int>> stashed_;  // reported while an injection waited for another thread
   absl::flat_hash_map<pid_t, StubThread*> threads_;
+  int running_ = 0;
+  cpu_set_t cpus_;  // that the Sentry, and stubs, may run on
   std::vector<Stub*> pool_;
   std::vector<uint32_t> free_pages_;
   uint32_t next_page_ = kScratchPage + 1;
