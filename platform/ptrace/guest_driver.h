@@ -53,6 +53,7 @@ class GuestMachine {
   static constexpr uint64_t kCode = 0x400000;
   static constexpr uint64_t kData = 0x500000;
   static constexpr uint64_t kStack = 0x700000;
+  static constexpr uint64_t kNowhere = 0x12345678;
   static constexpr uint64_t kCodeSize = 0x10000;
   static constexpr uint64_t kDataSize = 0x10000;
   static constexpr uint64_t kFileSize = 1 << 20;

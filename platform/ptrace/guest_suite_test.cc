@@ -153,7 +153,6 @@ TEST(Guest, FaultsAreReportedWithAddressAndKind) {
   RunFibers({[&] {
     auto space = machine.NewSpace();
     auto context = machine.NewContext();
-    constexpr uint64_t kNowhere = 0x12345678;
     auto run_at = [&](uint64_t offset, uint64_t address) {
       Registers& registers = context->mutable_registers();
       registers.rip = GuestMachine::kCode + offset;
@@ -162,24 +161,24 @@ TEST(Guest, FaultsAreReportedWithAddressAndKind) {
       EXPECT_EQ(event.kind, Kind::kFault);
       return event;
     };
-    Event event = run_at(0, kNowhere);
+    Event event = run_at(0, GuestMachine::kNowhere);
     EXPECT_EQ(event.signo, SIGSEGV);
     EXPECT_EQ(event.si_code, SEGV_MAPERR);
-    EXPECT_EQ(event.address, kNowhere);
+    EXPECT_EQ(event.address, GuestMachine::kNowhere);
     EXPECT_TRUE(event.page_fault());
     EXPECT_FALSE(event.write());
     EXPECT_FALSE(event.execute());
     EXPECT_EQ(context->registers().rip, GuestMachine::kCode);
 
-    event = run_at(3, kNowhere + 8);
-    EXPECT_EQ(event.address, kNowhere + 8);
+    event = run_at(3, GuestMachine::kNowhere + 8);
+    EXPECT_EQ(event.address, GuestMachine::kNowhere + 8);
     EXPECT_TRUE(event.write());
     event = run_at(3, GuestMachine::kCode + 16);
     EXPECT_EQ(event.si_code, SEGV_ACCERR);
     EXPECT_TRUE(event.write());
     event = run_at(15, GuestMachine::kCode + 16);
     EXPECT_TRUE(event.write());
-    event = run_at(19, kNowhere);
+    event = run_at(19, GuestMachine::kNowhere);
     EXPECT_FALSE(event.write());
 
     event = run_at(6, GuestMachine::kData);
@@ -187,9 +186,9 @@ TEST(Guest, FaultsAreReportedWithAddressAndKind) {
     EXPECT_TRUE(event.execute());
     EXPECT_FALSE(event.write());
     EXPECT_EQ(event.address, GuestMachine::kData);
-    event = run_at(6, kNowhere);
+    event = run_at(6, GuestMachine::kNowhere);
     EXPECT_TRUE(event.execute());
-    EXPECT_EQ(context->registers().rip, kNowhere);
+    EXPECT_EQ(context->registers().rip, GuestMachine::kNowhere);
 
     event = run_at(8, 0);
     EXPECT_EQ(event.signo, SIGFPE);
@@ -637,6 +636,65 @@ TEST(Guest, OddWaysIntoTheHostKernel) {
   }});
 }
 
+GUEST(sysenter, R"(
+    mov $20, %eax
+    lea 64(%rdi), %rbp
+    sysenter
+    ud2
+)");
+
+TEST(Guest, SysenterMakesNoHostCall) {
+  GuestMachine machine;
+  LOAD_GUEST(machine, sysenter);
+  RunFibers({[&] {
+    auto space = machine.NewSpace();
+    auto context = machine.NewContext();
+    context->mutable_registers().rdi = GuestMachine::kData;
+    EXPECT_EQ(context->Run(*space).kind, Kind::kFault);
+  }});
+}
+
+GUEST(single_step, R"(
+    pushf
+    orl $0x100, (%rsp)
+    popf
+    nop
+    mov $39, %eax
+    syscall
+    nop
+    pushf
+    andl $~0x100, (%rsp)
+    popf
+    mov $40, %eax
+    syscall
+)");
+
+TEST(Guest, SingleStepsItselfThroughACall) {
+  GuestMachine machine;
+  LOAD_GUEST(machine, single_step);
+  RunFibers({[&] {
+    auto space = machine.NewSpace();
+    auto context = machine.NewContext();
+    int traps = 0, calls = 0;
+    for (int i = 0; i < 30; i++) {
+      Event event = context->Run(*space);
+      if (event.kind == Kind::kFault) {
+        ASSERT_EQ(event.signo, SIGTRAP);
+        EXPECT_EQ(event.trap_number, 1u);
+        traps++;
+        continue;
+      }
+      ASSERT_EQ(event.kind, Kind::kSyscall);
+      calls++;
+      if (event.nr == 40) break;
+      EXPECT_EQ(event.nr, 39u);
+      context->SetResult(0);
+    }
+    EXPECT_EQ(calls, 2);
+    EXPECT_GE(traps, 5);
+  }});
+}
+
 TEST(Guest, HostileRegistersAreHarmless) {
   GuestMachine machine;
   LOAD_GUEST(machine, registers);
@@ -729,6 +787,25 @@ TEST(Guest, ShutdownEndsRunningGuests) {
     EXPECT_FALSE(machine.platform().CreateAddressSpace().ok());
   }});
   other.join();
+}
+
+TEST(Guest, ShutdownByAFiber) {
+  GuestMachine machine;
+  LOAD_GUEST(machine, spin);
+  RunFibers({[&] {
+               auto space = machine.NewSpace();
+               auto context = machine.NewContext();
+               context->mutable_registers().rdi = GuestMachine::kData;
+               EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
+             },
+             [&] {
+               auto space = machine.NewSpace();
+               auto context = machine.NewContext();
+               context->mutable_registers().rip = GuestMachine::kNowhere;
+               EXPECT_EQ(context->Run(*space).kind, Kind::kFault);
+               machine.platform().Shutdown();
+               EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
+             }});
 }
 
 GUEST(loop, R"(

@@ -47,6 +47,11 @@ Result<void> Tracer::Create(const Platform::Options& options) {
   stub_file_map_ = static_cast<char*>(map);
   FillCodePage(stub_file_map_);
   InstallWakeHandler();
+  // A SIGCHLD at every stop would be pure cost, or flood a signalfd.
+  struct sigaction action;
+  TRY(HOST(sigaction(SIGCHLD, nullptr, &action)));
+  action.sa_flags |= SA_NOCLDSTOP;
+  TRY(HOST(sigaction(SIGCHLD, &action, nullptr)));
 
   pid_t pid = TRY(ForkZygote(options.memory_fd, zygote_end.get(), stub_file_.get(), socket_.get()));
   zygote_.leader.stub = &zygote_;
@@ -81,7 +86,7 @@ void Tracer::EnsureStarted() {
   sigfillset(&blocked);
   for (int signo : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, WakeSignal()}) sigdelset(&blocked, signo);
   pthread_sigmask(SIG_SETMASK, &blocked, &old);
-  thread_ = std::thread([this] { Main(); });
+  thread_ = std::thread([self = shared_from_this()] { self->Main(); });
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
 }
 

@@ -51,7 +51,7 @@ struct Stub {
   bool owned = false;                // by an address space
 };
 
-class Tracer {
+class Tracer : public std::enable_shared_from_this<Tracer> {
  public:
   Tracer() = default;
   Tracer(const Tracer&) = delete;
