@@ -7,6 +7,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <utime.h>
+#include <sys/timerfd.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/times.h>
@@ -181,6 +185,143 @@ Result<uint64_t> SysModifyLdt(Task&, int function);
 
 // seccomp.cc
 Result<uint64_t> SysSeccomp(Task& task, uint32_t operation, FlagsArg flags, UserAddress args);
+
+// read_write.cc
+Result<uint64_t> SysRead(Task& task, FdArg fd, UserAddress buffer, size_t size);
+Result<uint64_t> SysWrite(Task& task, FdArg fd, UserAddress buffer, size_t size);
+Result<uint64_t> SysPread64(Task& task, FdArg fd, UserAddress buffer, size_t size, int64_t offset);
+Result<uint64_t> SysPwrite64(Task& task, FdArg fd, UserAddress buffer, size_t size, int64_t offset);
+Result<uint64_t> SysReadv(Task& task, FdArg fd, UserAddress iov, uint64_t count);
+Result<uint64_t> SysWritev(Task& task, FdArg fd, UserAddress iov, uint64_t count);
+Result<uint64_t> SysPreadv(Task& task, FdArg fd, UserAddress iov, uint64_t count, int64_t offset);
+Result<uint64_t> SysPwritev(Task& task, FdArg fd, UserAddress iov, uint64_t count, int64_t offset);
+Result<uint64_t> SysPreadv2(Task& task, FdArg fd, UserAddress iov, uint64_t count, int64_t offset, uint64_t, int flags);
+Result<uint64_t> SysPwritev2(Task& task, FdArg fd, UserAddress iov, uint64_t count, int64_t offset, uint64_t, int flags);
+Result<uint64_t> SysLseek(Task& task, FdArg fd, int64_t offset, int whence);
+Result<uint64_t> SysTruncate(Task& task, PathArg path, int64_t length);
+Result<uint64_t> SysFtruncate(Task& task, FdArg fd, int64_t length);
+Result<uint64_t> SysFallocate(Task& task, FdArg fd, int mode, int64_t offset, int64_t length);
+Result<uint64_t> SysFsync(Task& task, FdArg fd);
+Result<uint64_t> SysFdatasync(Task& task, FdArg fd);
+Result<uint64_t> SysSyncFileRange(Task& task, FdArg fd, int64_t offset, int64_t length, FlagsArg flags);
+Result<uint64_t> SysSync(Task& task);
+Result<uint64_t> SysSyncfs(Task& task, FdArg fd);
+Result<uint64_t> SysReadahead(Task& task, FdArg fd, int64_t offset, size_t count);
+Result<uint64_t> SysFadvise64(Task& task, FdArg fd, int64_t offset, int64_t length, int advice);
+
+// open.cc
+Result<uint64_t> SysOpen(Task& task, PathArg path, FlagsArg flags, ModeArg mode);
+Result<uint64_t> SysOpenat(Task& task, DirFdArg dirfd, PathArg path, FlagsArg flags, ModeArg mode);
+Result<uint64_t> SysCreat(Task& task, PathArg path, ModeArg mode);
+Result<uint64_t> SysOpenat2(Task& task, DirFdArg dirfd, PathArg path, UserAddress how_address, size_t size);
+Result<uint64_t> SysClose(Task& task, int fd);
+Result<uint64_t> SysCloseRange(Task& task, uint32_t first, uint32_t last, FlagsArg flags);
+Result<uint64_t> SysUmask(Task& task, ModeArg mask);
+Result<uint64_t> SysGetcwd(Task& task, UserAddress buffer, size_t size);
+Result<uint64_t> SysChdir(Task& task, PathArg path);
+Result<uint64_t> SysFchdir(Task& task, FdArg fd);
+Result<uint64_t> SysChroot(Task& task, PathArg path);
+
+// stat.cc
+Result<uint64_t> SysStat(Task& task, PathArg path, OutArg<struct stat> out);
+Result<uint64_t> SysLstat(Task& task, PathArg path, OutArg<struct stat> out);
+Result<uint64_t> SysFstat(Task& task, FdArg fd, OutArg<struct stat> out);
+Result<uint64_t> SysNewfstatat(Task& task, DirFdArg dirfd, PathArg path, OutArg<struct stat> out, FlagsArg flags);
+Result<uint64_t> SysStatx(Task& task, DirFdArg dirfd, PathArg path, FlagsArg flags, FlagsArg mask, OutArg<struct statx> out);
+Result<uint64_t> SysAccess(Task& task, PathArg path, int mode);
+Result<uint64_t> SysFaccessat(Task& task, DirFdArg dirfd, PathArg path, int mode);
+Result<uint64_t> SysFaccessat2(Task& task, DirFdArg dirfd, PathArg path, int mode, FlagsArg flags);
+Result<uint64_t> SysChmod(Task& task, PathArg path, ModeArg mode);
+Result<uint64_t> SysFchmod(Task& task, FdArg fd, ModeArg mode);
+Result<uint64_t> SysFchmodat(Task& task, DirFdArg dirfd, PathArg path, ModeArg mode);
+Result<uint64_t> SysFchmodat2(Task& task, DirFdArg dirfd, PathArg path, ModeArg mode, FlagsArg flags);
+Result<uint64_t> SysChown(Task& task, PathArg path, uint32_t uid, uint32_t gid);
+Result<uint64_t> SysLchown(Task& task, PathArg path, uint32_t uid, uint32_t gid);
+Result<uint64_t> SysFchown(Task& task, FdArg fd, uint32_t uid, uint32_t gid);
+Result<uint64_t> SysFchownat(Task& task, DirFdArg dirfd, PathArg path, uint32_t uid, uint32_t gid, FlagsArg flags);
+Result<uint64_t> SysUtimensat(Task& task, DirFdArg dirfd, PathArg path, UserAddress times, FlagsArg flags);
+Result<uint64_t> SysUtimes(Task& task, PathArg path, UserAddress times);
+Result<uint64_t> SysFutimesat(Task& task, DirFdArg dirfd, PathArg path, UserAddress times);
+Result<uint64_t> SysUtime(Task& task, PathArg path, InArg<utimbuf> times);
+Result<uint64_t> SysReadlink(Task& task, PathArg path, UserAddress buffer, int size);
+Result<uint64_t> SysReadlinkat(Task& task, DirFdArg dirfd, PathArg path, UserAddress buffer, int size);
+Result<uint64_t> SysStatfs(Task& task, PathArg path, UserAddress out);
+Result<uint64_t> SysFstatfs(Task& task, FdArg fd, UserAddress out);
+
+// directory.cc
+Result<uint64_t> SysMkdir(Task& task, PathArg path, ModeArg mode);
+Result<uint64_t> SysMkdirat(Task& task, DirFdArg dirfd, PathArg path, ModeArg mode);
+Result<uint64_t> SysMknod(Task& task, PathArg path, ModeArg mode, uint32_t dev);
+Result<uint64_t> SysMknodat(Task& task, DirFdArg dirfd, PathArg path, ModeArg mode, uint32_t dev);
+Result<uint64_t> SysRmdir(Task& task, PathArg path);
+Result<uint64_t> SysUnlink(Task& task, PathArg path);
+Result<uint64_t> SysUnlinkat(Task& task, DirFdArg dirfd, PathArg path, FlagsArg flags);
+Result<uint64_t> SysRename(Task& task, PathArg from, PathArg to);
+Result<uint64_t> SysRenameat(Task& task, DirFdArg from_dirfd, PathArg from, DirFdArg to_dirfd, PathArg to);
+Result<uint64_t> SysRenameat2(Task& task, DirFdArg from_dirfd, PathArg from, DirFdArg to_dirfd, PathArg to, uint32_t flags);
+Result<uint64_t> SysSymlink(Task& task, PathArg target, PathArg path);
+Result<uint64_t> SysSymlinkat(Task& task, PathArg target, DirFdArg dirfd, PathArg path);
+Result<uint64_t> SysLink(Task& task, PathArg from, PathArg to);
+Result<uint64_t> SysLinkat(Task& task, DirFdArg from_dirfd, PathArg from, DirFdArg to_dirfd, PathArg to, FlagsArg flags);
+Result<uint64_t> SysGetdents64(Task& task, FdArg fd, UserAddress buffer, uint32_t size);
+Result<uint64_t> SysGetdents(Task& task, FdArg fd, UserAddress buffer, uint32_t size);
+
+// fd.cc
+Result<uint64_t> SysDup(Task& task, FdArg fd);
+Result<uint64_t> SysDup2(Task& task, FdArg old_fd, FdArg new_fd);
+Result<uint64_t> SysDup3(Task& task, FdArg old_fd, FdArg new_fd, FlagsArg flags);
+Result<uint64_t> SysFcntl(Task& task, FdArg fd, int command, uint64_t argument);
+Result<uint64_t> SysIoctl(Task& task, FdArg fd, uint32_t request, uint64_t argument);
+Result<uint64_t> SysFlock(Task& task, FdArg fd, int operation);
+
+// poll.cc
+Result<uint64_t> SysPoll(Task& task, UserAddress fds, uint32_t count, int timeout);
+Result<uint64_t> SysPpoll(Task& task, UserAddress fds, uint32_t count, InOutArg<timespec> timeout, UserAddress set, size_t size);
+Result<uint64_t> SysSelect(Task& task, int n, UserAddress in, UserAddress out, UserAddress exceptional, InOutArg<timeval> timeout);
+Result<uint64_t> SysPselect6(Task& task, int n, UserAddress in, UserAddress out, UserAddress exceptional, InOutArg<timespec> timeout, UserAddress mask);
+Result<uint64_t> SysEpollCreate1(Task& task, FlagsArg flags);
+Result<uint64_t> SysEpollCreate(Task& task, int size);
+Result<uint64_t> SysEpollCtl(Task& task, FdArg epfd, int operation, FdArg fd, InArg<epoll_event> event);
+Result<uint64_t> SysEpollWait(Task& task, FdArg epfd, UserAddress events, int max, int timeout);
+Result<uint64_t> SysEpollPwait(Task& task, FdArg epfd, UserAddress events, int max, int timeout, UserAddress set, size_t size);
+Result<uint64_t> SysEpollPwait2(Task& task, FdArg epfd, UserAddress events, int max, InArg<timespec> timeout, UserAddress set, size_t size);
+
+// anon.cc
+Result<uint64_t> SysEventfd2(Task& task, uint32_t initial, FlagsArg flags);
+Result<uint64_t> SysEventfd(Task& task, uint32_t initial);
+Result<uint64_t> SysTimerfdCreate(Task& task, int clock, FlagsArg flags);
+Result<uint64_t> SysTimerfdSettime(Task& task, FdArg fd, FlagsArg flags, InArg<itimerspec> in, OutArg<itimerspec> old);
+Result<uint64_t> SysTimerfdGettime(Task& task, FdArg fd, OutArg<itimerspec> out);
+Result<uint64_t> SysSignalfd4(Task& task, int fd, UserAddress set, size_t size, FlagsArg flags);
+Result<uint64_t> SysSignalfd(Task& task, int fd, UserAddress set, size_t size);
+Result<uint64_t> SysInotifyInit1(Task& task, FlagsArg flags);
+Result<uint64_t> SysInotifyInit(Task& task);
+Result<uint64_t> SysInotifyAddWatch(Task& task, FdArg fd, PathArg path, uint32_t mask);
+Result<uint64_t> SysInotifyRmWatch(Task& task, FdArg fd, int watch);
+Result<uint64_t> SysMemfdCreate(Task& task, UserAddress name_address, FlagsArg flags);
+
+// pipe.cc
+Result<uint64_t> SysPipe2(Task& task, UserAddress out, FlagsArg flags);
+Result<uint64_t> SysPipe(Task& task, UserAddress out);
+Result<uint64_t> SysSplice(Task& task, FdArg in_fd, UserAddress in_offset, FdArg out_fd, UserAddress out_offset, size_t length, uint32_t flags);
+Result<uint64_t> SysTee(Task& task, FdArg in_fd, FdArg out_fd, size_t length, uint32_t flags);
+Result<uint64_t> SysVmsplice(Task& task, FdArg fd, UserAddress iov, uint64_t count, uint32_t flags);
+Result<uint64_t> SysSendfile(Task& task, FdArg out_fd, FdArg in_fd, UserAddress offset, size_t count);
+Result<uint64_t> SysCopyFileRange(Task& task, FdArg in_fd, UserAddress in_offset, FdArg out_fd, UserAddress out_offset, size_t length, FlagsArg flags);
+
+// xattr.cc
+Result<uint64_t> SysGetxattr(Task& task, PathArg path, UserAddress name, UserAddress value, size_t size);
+Result<uint64_t> SysLgetxattr(Task& task, PathArg path, UserAddress name, UserAddress value, size_t size);
+Result<uint64_t> SysFgetxattr(Task& task, FdArg fd, UserAddress name, UserAddress value, size_t size);
+Result<uint64_t> SysSetxattr(Task& task, PathArg path, UserAddress name, UserAddress value, size_t size, FlagsArg flags);
+Result<uint64_t> SysLsetxattr(Task& task, PathArg path, UserAddress name, UserAddress value, size_t size, FlagsArg flags);
+Result<uint64_t> SysFsetxattr(Task& task, FdArg fd, UserAddress name, UserAddress value, size_t size, FlagsArg flags);
+Result<uint64_t> SysListxattr(Task& task, PathArg path, UserAddress list, size_t size);
+Result<uint64_t> SysLlistxattr(Task& task, PathArg path, UserAddress list, size_t size);
+Result<uint64_t> SysFlistxattr(Task& task, FdArg fd, UserAddress list, size_t size);
+Result<uint64_t> SysRemovexattr(Task& task, PathArg path, UserAddress name);
+Result<uint64_t> SysLremovexattr(Task& task, PathArg path, UserAddress name);
+Result<uint64_t> SysFremovexattr(Task& task, FdArg fd, UserAddress name);
 
 // --- shared between families ---
 Result<kernel::SignalSet> ReadSignalSet(Task& task, UserAddress address, size_t size);

@@ -118,6 +118,12 @@ void Task::HandleSyscall() {
     value = -static_cast<int64_t>(Errno::kEINTR);
   }
   context_->SetResult(value);
+  // A call with a temporary mask that was not interrupted: what the mask let through stays pending (Linux:
+  // restore_saved_sigmask_unless).
+  if (have_saved_mask_ && restart_ == Errno{} && value != -static_cast<int64_t>(Errno::kEINTR)) {
+    have_saved_mask_ = false;
+    SetBlocked(saved_mask_);
+  }
 }
 
 void Task::HandleFault(const platform::Event& event) {
