@@ -4,18 +4,22 @@ namespace platform::ptrace {
 
 namespace {
 
-// Distance within which an address counts as "at" a register: the widest push, string element or state save.
+// Distance within which an address counts as "at" a register: the widest push, string element or
+// state save.
 constexpr uint64_t kNear = 4096;
 
 bool Near(uint64_t address, uint64_t base) { return address - base + kNear < 2 * kNear; }
 
-Access OneByte(uint8_t opcode, uint8_t extension, const user_regs_struct& registers, uint64_t address) {
+// clang-format off: one line a group of opcodes.
+Access OneByte(uint8_t opcode, uint8_t extension, const user_regs_struct& registers,
+               uint64_t address) {
   // A push writes at the stack pointer, whatever it reads to do so.
   auto push = [&] { return Near(address, registers.rsp) ? Access::kWrite : Access::kRead; };
   // A pop to memory writes there and reads at the stack pointer.
   auto pop = [&] { return Near(address, registers.rsp) ? Access::kRead : Access::kWrite; };
   if (opcode < 0x40) {
-    // add, or, adc, sbb, and, sub, xor, cmp: forms 0 and 1 have the memory operand first; only cmp does not write it.
+    // add, or, adc, sbb, and, sub, xor, cmp: forms 0 and 1 have the memory operand first, and
+    // only cmp does not write it.
     if ((opcode & 7) > 3) return Access::kUnknown;
     return (opcode & 7) < 2 && opcode < 0x38 ? Access::kWrite : Access::kRead;
   }
@@ -46,9 +50,8 @@ Access OneByte(uint8_t opcode, uint8_t extension, const user_regs_struct& regist
     case 0x80: case 0x81: case 0x83:
       return extension == 7 ? Access::kRead : Access::kWrite;  // cmp, or the others
     case 0xa4: case 0xa5:  // movs
-      return Near(address, registers.rdi) && !Near(address, registers.rsi) ? Access::kWrite
-             : Near(address, registers.rsi) && !Near(address, registers.rdi) ? Access::kRead
-                                                                             : Access::kUnknown;
+      if (Near(address, registers.rdi) == Near(address, registers.rsi)) return Access::kUnknown;
+      return Near(address, registers.rdi) ? Access::kWrite : Access::kRead;
     case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3:  // rotates and shifts
       return Access::kWrite;
     case 0xf6: case 0xf7:
@@ -72,7 +75,8 @@ Access OneByte(uint8_t opcode, uint8_t extension, const user_regs_struct& regist
   return Access::kUnknown;
 }
 
-// The map behind 0f, which SSE, AVX (VEX and EVEX map 1) and general instructions share. `prefix` is 0, 0x66, 0xf2, 0xf3.
+// The map behind 0f, which SSE, AVX (VEX and EVEX map 1) and general instructions share. `prefix` is
+// 0, 0x66, 0xf2 or 0xf3.
 Access TwoByte(uint8_t opcode, uint8_t extension, uint8_t prefix, bool vector) {
   if (!vector) {
     if (opcode >= 0x90 && opcode <= 0x9f) return Access::kWrite;  // setcc
@@ -88,8 +92,9 @@ Access TwoByte(uint8_t opcode, uint8_t extension, uint8_t prefix, bool vector) {
       case 0xba:
         return extension == 4 ? Access::kRead : Access::kWrite;  // bt, or the others
       case 0xc7:
-        return extension == 1 || extension == 3 || extension == 4 || extension == 5 || extension == 7 ? Access::kWrite
-                                                                      : Access::kUnknown;  // cmpxchg16b, xsave
+        // cmpxchg8b and 16b, xsavec, xsaves; xrstors reads, but not in user mode.
+        return extension == 1 || extension == 4 || extension == 5 ? Access::kWrite
+                                                                  : Access::kUnknown;
     }
   }
   switch (opcode) {
@@ -100,20 +105,25 @@ Access TwoByte(uint8_t opcode, uint8_t extension, uint8_t prefix, bool vector) {
     case 0x91:  // kmov to memory
       return Access::kWrite;
     case 0xae:  // fxsave, fxrstor, ldmxcsr, stmxcsr, xsave, xrstor, xsaveopt, clflush
-      return extension == 0 || extension == 3 || extension == 4 || extension == 6 ? Access::kWrite : Access::kRead;
+      return extension == 0 || extension == 3 || extension == 4 || extension == 6 ? Access::kWrite
+                                                                                  : Access::kRead;
   }
   return Access::kRead;
 }
 
+// clang-format on
 Access ThreeByte38(uint8_t opcode, uint8_t prefix, bool vector, bool evex) {
   if (!vector) {
     if (opcode == 0xf1) return prefix == 0xf2 ? Access::kRead : Access::kWrite;  // crc32, movbe
-    if (opcode == 0xf9 || opcode == 0xf8) return Access::kWrite;                 // movdiri, movdir64b
+    if (opcode == 0xf9 || opcode == 0xf8) return Access::kWrite;  // movdiri, movdir64b
     return Access::kRead;
   }
-  if (opcode == 0x2e || opcode == 0x2f || opcode == 0x8e) return Access::kWrite;  // vmaskmov, vpmaskmov
-  if (evex && prefix == 0xf3 && (opcode & 0xc8) == 0 && opcode >= 0x10) return Access::kWrite;  // vpmov down-converts
-  if (evex && (opcode == 0x8a || opcode == 0x8b || opcode == 0x63 || (opcode >= 0xa0 && opcode <= 0xa3))) {
+  if (opcode == 0x2e || opcode == 0x2f || opcode == 0x8e)
+    return Access::kWrite;  // vmaskmov, vpmaskmov
+  if (evex && prefix == 0xf3 && (opcode & 0xc8) == 0 && opcode >= 0x10)
+    return Access::kWrite;  // vpmov down-converts
+  if (evex &&
+      (opcode == 0x8a || opcode == 0x8b || opcode == 0x63 || (opcode >= 0xa0 && opcode <= 0xa3))) {
     return Access::kWrite;  // compress, scatter
   }
   return Access::kRead;
@@ -121,7 +131,8 @@ Access ThreeByte38(uint8_t opcode, uint8_t prefix, bool vector, bool evex) {
 
 Access ThreeByte3a(uint8_t opcode, bool vector) {
   if (opcode >= 0x14 && opcode <= 0x17) return Access::kWrite;  // pextr, extractps
-  if (vector && (opcode == 0x19 || opcode == 0x1b || opcode == 0x1d || opcode == 0x39 || opcode == 0x3b)) {
+  if (vector &&
+      (opcode == 0x19 || opcode == 0x1b || opcode == 0x1d || opcode == 0x39 || opcode == 0x3b)) {
     return Access::kWrite;  // vextract, vcvtps2ph
   }
   return Access::kRead;
@@ -129,7 +140,8 @@ Access ThreeByte3a(uint8_t opcode, bool vector) {
 
 }  // namespace
 
-Access DecodeAccess(std::span<const uint8_t> code, const user_regs_struct& registers, uint64_t address) {
+Access DecodeAccess(std::span<const uint8_t> code, const user_regs_struct& registers,
+                    uint64_t address) {
   size_t at = 0;
   bool ended = false;
   auto next = [&]() -> uint8_t {
@@ -144,8 +156,8 @@ Access DecodeAccess(std::span<const uint8_t> code, const user_regs_struct& regis
       prefix = opcode;
     } else if (opcode == 0x66) {
       if (prefix == 0) prefix = opcode;
-    } else if (opcode != 0x67 && opcode != 0xf0 && opcode != 0x2e && opcode != 0x36 && opcode != 0x3e &&
-               opcode != 0x26 && opcode != 0x64 && opcode != 0x65) {
+    } else if (opcode != 0x67 && opcode != 0xf0 && opcode != 0x2e && opcode != 0x36 &&
+               opcode != 0x3e && opcode != 0x26 && opcode != 0x64 && opcode != 0x65) {
       break;
     }
     if (ended) return Access::kUnknown;
@@ -177,11 +189,21 @@ Access DecodeAccess(std::span<const uint8_t> code, const user_regs_struct& regis
   if (ended) return Access::kUnknown;
   Access access;
   switch (map) {
-    case 0: access = OneByte(opcode, extension(), registers, address); break;
-    case 1: access = TwoByte(opcode, extension(), prefix, vector); break;
-    case 2: access = ThreeByte38(opcode, prefix, vector, evex); break;
-    case 3: access = ThreeByte3a(opcode, vector); break;
-    default: access = Access::kUnknown; break;
+    case 0:
+      access = OneByte(opcode, extension(), registers, address);
+      break;
+    case 1:
+      access = TwoByte(opcode, extension(), prefix, vector);
+      break;
+    case 2:
+      access = ThreeByte38(opcode, prefix, vector, evex);
+      break;
+    case 3:
+      access = ThreeByte3a(opcode, vector);
+      break;
+    default:
+      access = Access::kUnknown;
+      break;
   }
   return access;
 }

@@ -18,7 +18,8 @@ PtraceAddressSpace::~PtraceAddressSpace() {
 }
 
 Result<void> PtraceAddressSpace::Queue(uint64_t address, uint64_t length, StubCall call, Fd fd) {
-  if (address % kPageSize != 0 || length == 0 || address > kStubBase || length > kStubBase - address) {
+  if (address % kPageSize != 0 || length == 0 || address > kStubBase ||
+      length > kStubBase - address) {
     return Errno::kEINVAL;
   }
   if (fd.valid()) fds_.push_back({calls_.size(), std::move(fd)});
@@ -26,10 +27,11 @@ Result<void> PtraceAddressSpace::Queue(uint64_t address, uint64_t length, StubCa
   return {};
 }
 
-Result<void> PtraceAddressSpace::Map(uint64_t address, uint64_t length, int fd, uint64_t offset, int prot,
-                                     bool precommit) {
+Result<void> PtraceAddressSpace::Map(uint64_t address, uint64_t length, int fd, uint64_t offset,
+                                     int prot, bool precommit) {
   uint64_t flags = MAP_SHARED | MAP_FIXED | (precommit ? MAP_POPULATE : 0);
-  StubCall call = {SYS_mmap, {address, length, static_cast<uint64_t>(prot), flags, kMemoryFdInStub, offset}};
+  StubCall call = {SYS_mmap,
+                   {address, length, static_cast<uint64_t>(prot), flags, kMemoryFdInStub, offset}};
   Fd copy;
   if (fd != memory_fd_) copy = Fd(TRY(HOST(fcntl(fd, F_DUPFD_CLOEXEC, 0))));
   return Queue(address, length, call, std::move(copy));
@@ -40,7 +42,8 @@ Result<void> PtraceAddressSpace::Unmap(uint64_t address, uint64_t length) {
 }
 
 Result<void> PtraceAddressSpace::Protect(uint64_t address, uint64_t length, int prot) {
-  return Queue(address, length, {SYS_mprotect, {address, length, static_cast<uint64_t>(prot)}}, Fd());
+  return Queue(address, length, {SYS_mprotect, {address, length, static_cast<uint64_t>(prot)}},
+               Fd());
 }
 
 Result<void> PtraceAddressSpace::Flush() {

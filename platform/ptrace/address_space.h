@@ -17,7 +17,8 @@ class PtraceAddressSpace final : public AddressSpace {
       : tracer_(std::move(tracer)), stub_(stub), memory_fd_(memory_fd) {}
   ~PtraceAddressSpace() override;
 
-  Result<void> Map(uint64_t address, uint64_t length, int fd, uint64_t offset, int prot, bool precommit) override;
+  Result<void> Map(uint64_t address, uint64_t length, int fd, uint64_t offset, int prot,
+                   bool precommit) override;
   Result<void> Unmap(uint64_t address, uint64_t length) override;
   Result<void> Protect(uint64_t address, uint64_t length, int prot) override;
   Result<void> Flush() override;

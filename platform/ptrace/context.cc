@@ -18,15 +18,15 @@ namespace platform::ptrace {
 
 namespace {
 
-// Never raised by a fault and, since stubs make no calls of their own, by nothing else inside; unlike a real-time signal
-// it does not pile up.
+// Never raised by a fault and, since stubs make no calls of their own, by nothing else inside;
+// unlike a real-time signal it does not pile up.
 constexpr int kInterruptSignal = SIGUSR2;
 constexpr uint64_t kUserCs = 0x33;
 constexpr uint64_t kUserSs = 0x2b;
 constexpr int kSysSeccomp = 1;  // si_code of a SIGSYS of the filter
 
-// What the application may have written into its registers (sigreturn) must not reach a 32-bit segment, nor make the
-// host refuse the lot.
+// What the application may have written into its registers (sigreturn) must not reach a 32-bit
+// segment, nor make the host refuse the lot.
 Registers Sanitize(Registers registers) {
   registers.cs = kUserCs;
   registers.ss = kUserSs;
@@ -99,7 +99,8 @@ void PtraceContext::Start(PtraceAddressSpace& space) {
     loaded = SetResultRegister(thread_->tid, static_cast<uint64_t>(result_));
   }
   if (!loaded.ok()) {
-    LOG_WARNING("ptrace: cannot load the state of thread {}: {}", thread_->tid, ErrnoName(loaded.error()));
+    LOG_WARNING("ptrace: cannot load the state of thread {}: {}", thread_->tid,
+                ErrnoName(loaded.error()));
     return Deliver(Event::Kind::kExited);
   }
   registers_here_ = registers_changed_ = fpu_here_ = fpu_changed_ = result_set_ = false;
@@ -153,7 +154,8 @@ void PtraceContext::OnStop(int status) {
 
 void PtraceContext::OnSyscall() {
   __ptrace_syscall_info info = {};
-  if (!GetSyscallInfo(thread_->tid, &info).ok() || info.op != PTRACE_SYSCALL_INFO_ENTRY) return;  // being killed
+  if (!GetSyscallInfo(thread_->tid, &info).ok() || info.op != PTRACE_SYSCALL_INFO_ENTRY)
+    return;  // being killed
   SetRunning(false);
   event_.nr = info.entry.nr;
   event_.ip = info.instruction_pointer;
@@ -177,13 +179,15 @@ void PtraceContext::OnSignal(int signo) {
   siginfo_t info;
   if (!GetSignalInfo(thread_->tid, &info).ok()) return Resume();
   if (signo == SIGSYS && info.si_code == kSysSeccomp) {
-    // The vsyscall page: emulated by the host, which consults the filter in place of ptrace and then returns to the caller.
+    // The vsyscall page: emulated by the host, which consults the filter in place of ptrace and
+    // then returns to the caller.
     if (!FetchRegisters().ok()) return Resume();
     SetRunning(false);
     event_.nr = static_cast<uint64_t>(static_cast<int64_t>(info.si_syscall));
     event_.ip = registers_.rip;
     event_.compat = info.si_arch != AUDIT_ARCH_X86_64;
-    uint64_t args[6] = {registers_.rdi, registers_.rsi, registers_.rdx, registers_.r10, registers_.r8, registers_.r9};
+    uint64_t args[6] = {registers_.rdi, registers_.rsi, registers_.rdx,
+                        registers_.r10, registers_.r8,  registers_.r9};
     std::copy_n(args, 6, event_.args);
     registers_.orig_rax = event_.nr;
     registers_.rax = static_cast<uint64_t>(-ENOSYS);
@@ -191,7 +195,8 @@ void PtraceContext::OnSignal(int signo) {
   }
   bool synchronous =
       signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE || signo == SIGILL || signo == SIGTRAP;
-  // Signals from outside have a code of 0 or less; they are for the Sentry to give, not for the host.
+  // Signals from outside have a code of 0 or less; they are for the Sentry to give, not for the
+  // host.
   if (!synchronous || info.si_code <= 0) return Resume();
   if (!FetchRegisters().ok()) return Resume();
   SetRunning(false);
@@ -238,7 +243,8 @@ void PtraceContext::OnFault(int signo) {
     event_.error_code |= 16;
     return;
   }
-  // Aligned words, since one that straddles into a page that is not mapped could not be read at all.
+  // Aligned words, since one that straddles into a page that is not mapped could not be read at
+  // all.
   uint8_t words[24];
   size_t size = 0;
   for (; size < sizeof words; size += 8) {
@@ -356,7 +362,8 @@ void PtraceContext::Unbind() {
     tracer_->ReleaseThread(thread);
   } else {
     // The reference keeps the stub that the thread belongs to.
-    tracer_->Post([tracer = tracer_, thread, space = std::move(space)] { tracer->ReleaseThread(thread); });
+    tracer_->Post(
+        [tracer = tracer_, thread, space = std::move(space)] { tracer->ReleaseThread(thread); });
   }
 }
 

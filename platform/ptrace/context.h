@@ -37,7 +37,7 @@ class PtraceContext final : public Context {
   bool running() const { return running_; }
 
  private:
-  void Start(PtraceAddressSpace& space);   // on the tracer thread
+  void Start(PtraceAddressSpace& space);  // on the tracer thread
   void Resume();
   void SetRunning(bool running);
   void Deliver(Event::Kind kind);
@@ -47,7 +47,7 @@ class PtraceContext final : public Context {
   // The application has jumped to the 32-bit segment: that ends as if the host had no such segment.
   void DeliverSegmentFault();
   void Exit();
-  Result<void> FetchRegisters();           // on the tracer thread
+  Result<void> FetchRegisters();  // on the tracer thread
   Result<void> FetchFpuState();
   void Unbind();
 
@@ -58,14 +58,14 @@ class PtraceContext final : public Context {
 
   Registers registers_ = {};
   bool registers_here_ = true;
-  bool registers_changed_ = true;   // must be loaded
+  bool registers_changed_ = true;  // must be loaded
   std::vector<uint8_t> fpu_;
   bool fpu_here_ = true;
   bool fpu_changed_ = true;
   bool result_set_ = false;
   int64_t result_ = 0;
 
-  Fiber* fiber_ = nullptr;          // parked in Run
+  Fiber* fiber_ = nullptr;  // parked in Run
   bool running_ = false;
   bool interrupt_ = false;
   bool event_ready_ = false;

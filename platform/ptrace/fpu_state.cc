@@ -47,14 +47,16 @@ FpuLayout::FpuLayout() {
     host_size_ = ebx;
     guest_features_ = ReadXcr0() & ~kUnsupported;
     for (unsigned i = 2; i < 63; i++) {
-      if ((guest_features_ >> i & 1) == 0 || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx)) continue;
+      if ((guest_features_ >> i & 1) == 0 || !__get_cpuid_count(0xd, i, &eax, &ebx, &ecx, &edx))
+        continue;
       guest_size_ = std::max<size_t>(guest_size_, eax + ebx);
     }
   }
   alignas(16) uint8_t fxsave[kFxsaveSize] = {};
   _fxsave64(fxsave);
   memcpy(&mxcsr_mask_, fxsave + 28, sizeof mxcsr_mask_);
-  if (mxcsr_mask_ == 0) mxcsr_mask_ = 0xffbf;  // Intel SDM 11.6.6: the mask of CPUs that report none
+  if (mxcsr_mask_ == 0)
+    mxcsr_mask_ = 0xffbf;  // Intel SDM 11.6.6: the mask of CPUs that report none
 }
 
 const FpuLayout& FpuLayout::Get() {

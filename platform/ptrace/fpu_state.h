@@ -1,7 +1,8 @@
 #pragma once
 
-// The XSAVE area in three forms: what ptrace exchanges (the host's whole standard format), what the application sees in
-// signal frames (the same without the features it may not use, with Linux's software bytes), and the state after execve.
+// The XSAVE area in three forms: what ptrace exchanges (the host's whole standard format), what the
+// application sees in signal frames (the same without the features it may not use, with Linux's
+// software bytes), and the state after execve.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,8 +25,8 @@ class FpuLayout {
   // From what the host gave to the application's form.
   std::vector<uint8_t> ToGuest(std::span<const uint8_t> host) const;
   std::vector<uint8_t> ToHost(std::span<const uint8_t> guest) const;
-  // Checks and completes a state that an application wrote: at least an FXSAVE area; longer ones have a header that
-  // names only known features.
+  // Checks and completes a state that an application wrote: at least an FXSAVE area; longer ones
+  // have a header that names only known features.
   Result<std::vector<uint8_t>> Validate(std::span<const uint8_t> state) const;
 
  private:

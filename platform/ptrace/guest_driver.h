@@ -1,7 +1,7 @@
 #pragma once
 
-// Drives small machine-code guests through any platform::Platform, for tests: a memory file that the test sees too, and
-// fibers that the platform's own threads run.
+// Drives small machine-code guests through any platform::Platform, for tests: a memory file that
+// the test sees too, and fibers that the platform's own threads run.
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -47,7 +47,8 @@ inline void RunFibers(std::vector<std::function<void()>> functions) {
   KernelLock::Section section;
 }
 
-// A platform, its memory file, and guests: code at kCode (from the start of the file), data at kData, stack below kStack.
+// A platform, its memory file, and guests: code at kCode (from the start of the file), data at
+// kData, stack below kStack.
 class GuestMachine {
  public:
   static constexpr uint64_t kCode = 0x400000;
@@ -61,7 +62,8 @@ class GuestMachine {
   explicit GuestMachine(SyscallSet full_state = {}) {
     memory_fd_ = memfd_create("guest", MFD_CLOEXEC);
     EXPECT_EQ(ftruncate(memory_fd_, kFileSize), 0);
-    memory_ = static_cast<uint8_t*>(mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd_, 0));
+    memory_ = static_cast<uint8_t*>(
+        mmap(nullptr, kFileSize, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd_, 0));
     auto made = CreatePlatformUnderTest({.full_state = full_state, .memory_fd = memory_fd_});
     EXPECT_TRUE(made.ok());
     platform_ = std::move(made).value();
@@ -93,9 +95,11 @@ class GuestMachine {
     EXPECT_TRUE(space.ok());
     RefPtr<AddressSpace> made = std::move(space).value();
     EXPECT_TRUE(made->Map(kCode, kCodeSize, memory_fd_, 0, PROT_READ | PROT_EXEC, false).ok());
-    EXPECT_TRUE(made->Map(kData, kDataSize, memory_fd_, kCodeSize, PROT_READ | PROT_WRITE, false).ok());
-    EXPECT_TRUE(made->Map(kStack - kDataSize, kDataSize, memory_fd_, kCodeSize + kDataSize, PROT_READ | PROT_WRITE,
-                          false).ok());
+    EXPECT_TRUE(
+        made->Map(kData, kDataSize, memory_fd_, kCodeSize, PROT_READ | PROT_WRITE, false).ok());
+    EXPECT_TRUE(made->Map(kStack - kDataSize, kDataSize, memory_fd_, kCodeSize + kDataSize,
+                          PROT_READ | PROT_WRITE, false)
+                    .ok());
     return made;
   }
   std::unique_ptr<Context> NewContext(uint64_t rip = kCode) {
@@ -115,8 +119,9 @@ class GuestMachine {
 };
 
 // GUEST(name, "assembly") defines position-independent code between name_begin and name_end.
-#define GUEST(name, code)                                                                           \
-  asm(".pushsection .rodata\n.balign 16\nguest_" #name "_begin:\n" code "\nguest_" #name "_end:\n.popsection\n"); \
+#define GUEST(name, code)                                                                \
+  asm(".pushsection .rodata\n.balign 16\nguest_" #name "_begin:\n" code "\nguest_" #name \
+      "_end:\n.popsection\n");                                                           \
   extern "C" const char guest_##name##_begin[], guest_##name##_end[]
 #define LOAD_GUEST(machine, name) (machine).Load(guest_##name##_begin, guest_##name##_end)
 

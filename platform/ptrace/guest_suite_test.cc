@@ -1,4 +1,5 @@
-// What every platform must do, seen from inside a guest. Linked with a CreatePlatformUnderTest of each platform.
+// What every platform must do, seen from inside a guest. Linked with a CreatePlatformUnderTest of
+// each platform.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -258,7 +259,10 @@ TEST(Guest, MappingsChange) {
     ASSERT_TRUE(context->EnsureRegisters().ok());
     // Replaced by memory of the memory file, with precommit.
     machine.at<uint64_t>(0) = 5;
-    ASSERT_TRUE(space->Map(kPlace, 4096, machine.memory_fd(), GuestMachine::kCodeSize, PROT_READ | PROT_WRITE, true).ok());
+    ASSERT_TRUE(space
+                    ->Map(kPlace, 4096, machine.memory_fd(), GuestMachine::kCodeSize,
+                          PROT_READ | PROT_WRITE, true)
+                    .ok());
     event = touch(kPlace);
     ASSERT_EQ(event.kind, Kind::kSyscall);
     EXPECT_EQ(event.args[0], 5u);
@@ -277,8 +281,10 @@ TEST(Guest, MappingsChange) {
     // Many at once.
     for (uint64_t i = 0; i < 300; i++) {
       uint64_t offset = GuestMachine::kCodeSize + (i % 2) * 4096;
-      ASSERT_TRUE(space->Map(kPlace + i * 4096, 4096, i % 3 == 0 ? other : machine.memory_fd(),
-                             i % 3 == 0 ? 0 : offset, PROT_READ | PROT_WRITE, false).ok());
+      ASSERT_TRUE(space
+                      ->Map(kPlace + i * 4096, 4096, i % 3 == 0 ? other : machine.memory_fd(),
+                            i % 3 == 0 ? 0 : offset, PROT_READ | PROT_WRITE, false)
+                      .ok());
     }
     machine.at<uint64_t>(4096) = 6;
     event = touch(kPlace + 299 * 4096);
@@ -553,7 +559,8 @@ TEST(Guest, InterruptEndsABlockedCall) {
     ASSERT_EQ(context->Run(*space).kind, Kind::kSyscall);
     WaitQueue never;
     blocked = Fiber::Current();
-    auto got = base::BlockUntil<int>(never, EPOLLIN, base::kNoDeadline, []() -> Result<int> { return Errno::kEAGAIN; });
+    auto got = base::BlockUntil<int>(never, EPOLLIN, base::kNoDeadline,
+                                     []() -> Result<int> { return Errno::kEAGAIN; });
     EXPECT_EQ(got.error(), Errno::kERESTARTSYS);
     Fiber::Current()->ClearInterrupt();
     context->SetResult(-EINTR);
@@ -562,171 +569,6 @@ TEST(Guest, InterruptEndsABlockedCall) {
     EXPECT_EQ(static_cast<int64_t>(event.args[0]), -EINTR);
   }});
   other.join();
-}
-
-GUEST(odd, R"(
-    mov $20, %eax
-    int $0x80              # 5: getpid of i386
-    mov $0x40000027, %eax  # x32 getpid
-    syscall
-    mov $-1, %rax
-    syscall
-    mov $0x1f400000027, %rax  # only the low 32 bits count
-    syscall
-    mov $0xffffffffff600400, %rax
-    call *%rax             # vsyscall time(2)
-    int3
-    .byte 0x6a, 0x23       # push $0x23: the 32-bit code segment
-    lea 1f(%rip), %rcx
-    push %rcx
-    lretq
-1:  inc %eax
-    int $0x80
-)");
-
-TEST(Guest, OddWaysIntoTheHostKernel) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, odd);
-  RunFibers({[&] {
-    auto space = machine.NewSpace();
-    auto context = machine.NewContext();
-    Event event = context->Run(*space);
-    if (event.kind == Kind::kSyscall) {
-      EXPECT_TRUE(event.compat);
-      EXPECT_EQ(event.nr, 20u);
-      context->SetResult(-ENOSYS);
-    } else {
-      ASSERT_EQ(event.kind, Kind::kFault);  // a platform may let it fault instead
-      ASSERT_TRUE(context->EnsureRegisters().ok());
-      context->mutable_registers().rip = GuestMachine::kCode + 7;
-    }
-    event = context->Run(*space);
-    ASSERT_EQ(event.kind, Kind::kSyscall);
-    EXPECT_EQ(static_cast<uint32_t>(event.nr), 0x40000027u);
-    context->SetResult(-ENOSYS);
-    event = context->Run(*space);
-    ASSERT_EQ(event.kind, Kind::kSyscall);
-    EXPECT_EQ(static_cast<uint32_t>(event.nr), 0xffffffffu);
-    context->SetResult(-ENOSYS);
-    event = context->Run(*space);
-    ASSERT_EQ(event.kind, Kind::kSyscall);
-    EXPECT_EQ(static_cast<uint32_t>(event.nr), 39u);
-    context->SetResult(1);
-    event = context->Run(*space);
-    if (event.kind == Kind::kSyscall) {
-      EXPECT_EQ(event.nr, static_cast<uint64_t>(SYS_time));
-      context->SetResult(4712);
-      event = context->Run(*space);
-      ASSERT_EQ(event.kind, Kind::kFault);
-      EXPECT_EQ(event.signo, SIGTRAP);
-      EXPECT_EQ(context->registers().rax, 4712u);
-    } else {
-      // A host without the vsyscall page.
-      ASSERT_EQ(event.kind, Kind::kFault);
-      EXPECT_EQ(event.signo, SIGSEGV);
-      ASSERT_TRUE(context->EnsureRegisters().ok());
-      for (const char* p = guest_odd_begin; p < guest_odd_end; p++) {
-        if (static_cast<uint8_t>(*p) == 0xcc) context->mutable_registers().rip = GuestMachine::kCode + (p - guest_odd_begin) + 1;
-      }
-    }
-    // 32-bit code runs at most to its first event.
-    event = context->Run(*space);
-    ASSERT_EQ(event.kind, Kind::kFault);
-    EXPECT_EQ(event.signo, SIGSEGV);
-  }});
-}
-
-GUEST(sysenter, R"(
-    mov $20, %eax
-    lea 64(%rdi), %rbp
-    sysenter
-    ud2
-)");
-
-TEST(Guest, SysenterMakesNoHostCall) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, sysenter);
-  RunFibers({[&] {
-    auto space = machine.NewSpace();
-    auto context = machine.NewContext();
-    context->mutable_registers().rdi = GuestMachine::kData;
-    EXPECT_EQ(context->Run(*space).kind, Kind::kFault);
-  }});
-}
-
-GUEST(single_step, R"(
-    pushf
-    orl $0x100, (%rsp)
-    popf
-    nop
-    mov $39, %eax
-    syscall
-    nop
-    pushf
-    andl $~0x100, (%rsp)
-    popf
-    mov $40, %eax
-    syscall
-)");
-
-TEST(Guest, SingleStepsItselfThroughACall) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, single_step);
-  RunFibers({[&] {
-    auto space = machine.NewSpace();
-    auto context = machine.NewContext();
-    int traps = 0, calls = 0;
-    for (int i = 0; i < 30; i++) {
-      Event event = context->Run(*space);
-      if (event.kind == Kind::kFault) {
-        ASSERT_EQ(event.signo, SIGTRAP);
-        EXPECT_EQ(event.trap_number, 1u);
-        traps++;
-        continue;
-      }
-      ASSERT_EQ(event.kind, Kind::kSyscall);
-      calls++;
-      if (event.nr == 40) break;
-      EXPECT_EQ(event.nr, 39u);
-      context->SetResult(0);
-    }
-    EXPECT_EQ(calls, 2);
-    EXPECT_GE(traps, 5);
-  }});
-}
-
-TEST(Guest, HostileRegistersAreHarmless) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, registers);
-  RunFibers({[&] {
-    auto space = machine.NewSpace();
-    auto context = machine.NewContext();
-    Registers fresh = context->registers();
-    Registers& registers = context->mutable_registers();
-    registers.cs = 0x23;
-    registers.ss = 0;
-    registers.ds = registers.es = registers.fs = registers.gs = 0xffff;
-    registers.eflags = 0xffffffffffffffff & ~0x100;
-    registers.fs_base = 0xffff800000000000;
-    registers.gs_base = ~0ULL;
-    registers.orig_rax = 1;
-    registers.rax = static_cast<uint64_t>(-512);
-    Event event = context->Run(*space);
-    ASSERT_EQ(event.kind, Kind::kSyscall);
-    EXPECT_EQ(event.nr, 42u);
-    EXPECT_FALSE(event.compat);
-    ASSERT_TRUE(context->EnsureRegisters().ok());
-    for (uint64_t rip : {0xffff800000000000ULL, 0x8000000000000000ULL, 0x7ffffffffffeULL, 0ULL}) {
-      context->mutable_registers() = fresh;
-      context->mutable_registers().rip = rip;
-      event = context->Run(*space);
-      ASSERT_EQ(event.kind, Kind::kFault) << rip;
-      EXPECT_EQ(event.signo, SIGSEGV);
-    }
-    context->mutable_registers() = fresh;
-    context->mutable_registers().rsp = 0xffff800000000000;
-    EXPECT_EQ(context->Run(*space).kind, Kind::kSyscall);
-  }});
 }
 
 TEST(Guest, ManySpacesComeAndGo) {
@@ -768,46 +610,6 @@ TEST(Guest, AFreshSpaceIsEmpty) {
   }});
 }
 
-TEST(Guest, ShutdownEndsRunningGuests) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, spin);
-  auto* started = reinterpret_cast<std::atomic<uint64_t>*>(machine.data());
-  std::thread other([&] {
-    while (started->load() < 1) usleep(100);
-    KernelLock::Section section;
-    machine.platform().Shutdown();
-  });
-  RunFibers({[&] {
-    auto space = machine.NewSpace();
-    auto context = machine.NewContext();
-    context->mutable_registers().rdi = GuestMachine::kData;
-    EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
-    EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
-    context->Release();
-    EXPECT_FALSE(machine.platform().CreateAddressSpace().ok());
-  }});
-  other.join();
-}
-
-TEST(Guest, ShutdownByAFiber) {
-  GuestMachine machine;
-  LOAD_GUEST(machine, spin);
-  RunFibers({[&] {
-               auto space = machine.NewSpace();
-               auto context = machine.NewContext();
-               context->mutable_registers().rdi = GuestMachine::kData;
-               EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
-             },
-             [&] {
-               auto space = machine.NewSpace();
-               auto context = machine.NewContext();
-               context->mutable_registers().rip = GuestMachine::kNowhere;
-               EXPECT_EQ(context->Run(*space).kind, Kind::kFault);
-               machine.platform().Shutdown();
-               EXPECT_EQ(context->Run(*space).kind, Kind::kExited);
-             }});
-}
-
 GUEST(loop, R"(
 1:  mov $1000, %eax
     syscall
@@ -826,13 +628,19 @@ TEST(Guest, RoundTripCost) {
       ASSERT_EQ(context->Run(*space).kind, Kind::kSyscall);
       context->SetResult(0);
     }
-    auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
-    printf("%s: %ld ns per system call\n", machine.platform().name(), static_cast<long>(ns / kCalls));
+    auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                  std::chrono::steady_clock::now() - start)
+                  .count();
+    printf("%s: %ld ns per system call\n", machine.platform().name(),
+           static_cast<long>(ns / kCalls));
     start = std::chrono::steady_clock::now();
     constexpr int kSpaces = 50;
     for (int i = 0; i < kSpaces; i++) machine.NewSpace();
-    ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count();
-    printf("%s: %ld ns per address space\n", machine.platform().name(), static_cast<long>(ns / kSpaces));
+    ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() -
+                                                              start)
+             .count();
+    printf("%s: %ld ns per address space\n", machine.platform().name(),
+           static_cast<long>(ns / kSpaces));
   }});
 }
 

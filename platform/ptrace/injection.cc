@@ -1,8 +1,9 @@
-// Tracer's calls that run code of the stub: setting up the zygote, making stubs and threads, changing mappings.
+// Tracer's calls that run code of the stub: setting up the zygote, making stubs and threads,
+// changing mappings.
 
+#include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <linux/seccomp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -36,7 +37,9 @@ bool IsStop(int status, int signo) { return WIFSTOPPED(status) && WSTOPSIG(statu
 bool IsSlow(const std::vector<StubCall>& calls) {
   if (calls.size() > kMaxBatchUnderLock) return true;
   for (const StubCall& call : calls) {
-    if (call.nr == SYS_mmap && (call.args[3] & MAP_POPULATE) != 0 && call.args[1] > kMaxPopulateUnderLock) return true;
+    if (call.nr == SYS_mmap && (call.args[3] & MAP_POPULATE) != 0 &&
+        call.args[1] > kMaxPopulateUnderLock)
+      return true;
   }
   return false;
 }
@@ -63,8 +66,8 @@ Result<int> Tracer::WaitFor(pid_t tid) {
   }
 }
 
-Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const StubCall& first, uint64_t calls,
-                                   uint64_t* done, pid_t* child) {
+Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const StubCall& first,
+                                   uint64_t calls, uint64_t* done, pid_t* child) {
   user_regs_struct registers = {};
   registers.cs = kUserCs;
   registers.ss = kUserSs;
@@ -89,7 +92,8 @@ Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const Stub
     if (status >> 16 == PTRACE_EVENT_CLONE || status >> 16 == PTRACE_EVENT_FORK) {
       pid_t tid = static_cast<pid_t>(TRY(EventMessage(thread.tid)));
       if (child != nullptr) *child = tid;
-      sched_setaffinity(tid, sizeof cpus_, &cpus_);  // the parent may still have been bound to this CPU
+      sched_setaffinity(tid, sizeof cpus_,
+                        &cpus_);  // the parent may still have been bound to this CPU
       continue;
     }
     // Other signals come from outside and mean nothing here.
@@ -98,7 +102,8 @@ Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const Stub
       if (registers.rip == code + TrappedOffset()) break;
     }
     siginfo_t info;
-    if (IsStop(status, SIGSEGV) && GetSignalInfo(thread.tid, &info).ok() && info.si_code > 0) return Errno::kEFAULT;
+    if (IsStop(status, SIGSEGV) && GetSignalInfo(thread.tid, &info).ok() && info.si_code > 0)
+      return Errno::kEFAULT;
   }
   *done = calls - registers.r13;
   int64_t result = static_cast<int64_t>(registers.rax);
@@ -107,7 +112,8 @@ Result<uint64_t> Tracer::InjectRun(StubThread& thread, uint64_t code, const Stub
 }
 
 Result<void> Tracer::Inject(Stub* stub, const std::vector<StubCall>& calls) {
-  // The kernel lock is cheaper to keep than to drop for the few microseconds that most batches take.
+  // The kernel lock is cheaper to keep than to drop for the few microseconds that most batches
+  // take.
   std::optional<KernelLock::Unlocked> unlocked;
   if (IsSlow(calls) && KernelLock::HeldByCurrentThread()) unlocked.emplace();
   Result<void> result;
@@ -115,14 +121,15 @@ Result<void> Tracer::Inject(Stub* stub, const std::vector<StubCall>& calls) {
   while (next < calls.size()) {
     if (stub->dead) return Errno::kESRCH;
     uint64_t count = std::min(calls.size() - next, kMaxBatch);
-    if (count > 1) memcpy(FilePage(stub->batch_page), &calls[next + 1], (count - 1) * sizeof(StubCall));
+    if (count > 1)
+      memcpy(FilePage(stub->batch_page), &calls[next + 1], (count - 1) * sizeof(StubCall));
     uint64_t done = 0;
     Result<uint64_t> last = InjectRun(stub->leader, kCodeAddress, calls[next], count, &done);
     if (!last.ok()) {
       if (done == 0 && last.error() == Errno::kESRCH) return Errno::kESRCH;
       const StubCall& failed = calls[next + done];
-      LOG_WARNING("ptrace: call {} of a stub for {:x}+{:x} failed: {}", failed.nr, failed.args[0], failed.args[1],
-                  ErrnoName(last.error()));
+      LOG_WARNING("ptrace: call {} of a stub for {:x}+{:x} failed: {}", failed.nr, failed.args[0],
+                  failed.args[1], ErrnoName(last.error()));
       if (result.ok()) result = last.error();
       done++;
     }
@@ -143,11 +150,14 @@ Result<void> Tracer::SetUpZygote() {
     return {};
   };
   TRY(call({SYS_munmap, {kStubBase, kTaskSize - kStubBase}}));
-  TRY(call({SYS_mmap, {kCodeAddress, kPageSize, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, kStubFdInStub, 0}}));
+  TRY(call({SYS_mmap,
+            {kCodeAddress, kPageSize, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, kStubFdInStub,
+             0}}));
   code = kCodeAddress;
   TRY(call({SYS_munmap, {0, kStubBase}}));
   TRY(call({SYS_mmap,
-            {kDataAddress, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, kStubFdInStub, kPageSize}}));
+            {kDataAddress, kPageSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, kStubFdInStub,
+             kPageSize}}));
   TRY(call({SYS_madvise, {kDataAddress, kPageSize, MADV_DONTFORK}}));
   TRY(call({SYS_prctl, {PR_SET_SECCOMP, SECCOMP_MODE_FILTER, FilterProgramAddress()}}));
   return {};
@@ -172,10 +182,11 @@ Result<Stub*> Tracer::ForkStub() {
   free_pages_.pop_back();
   uint64_t offset = stub->batch_page * kPageSize;
   Result<int> stopped = WaitFor(pid);
-  Result<void> mapped = stopped.ok() ? Inject(stub, {{SYS_mmap,
-                                                      {kDataAddress, kPageSize, PROT_READ, MAP_SHARED | MAP_FIXED,
-                                                       kStubFdInStub, offset}}})
-                                     : stopped.error();
+  Result<void> mapped = stopped.ok()
+                            ? Inject(stub, {{SYS_mmap,
+                                             {kDataAddress, kPageSize, PROT_READ,
+                                              MAP_SHARED | MAP_FIXED, kStubFdInStub, offset}}})
+                            : stopped.error();
   if (!mapped.ok()) {
     KillStub(stub);
     return Errno::kEAGAIN;
@@ -198,8 +209,8 @@ Result<Stub*> Tracer::AcquireStub() {
 
 void Tracer::ReleaseStub(Stub* stub) {
   stub->owned = false;
-  if (!stub->dead && !shut_down_ && pool_.size() < kMaxPooled && stub->idle.size() == stub->threads.size() &&
-      stub->threads.size() <= kMaxIdleThreads) {
+  if (!stub->dead && !shut_down_ && pool_.size() < kMaxPooled &&
+      stub->idle.size() == stub->threads.size() && stub->threads.size() <= kMaxIdleThreads) {
     if (Inject(stub, {{SYS_munmap, {0, kStubBase}}}).ok()) {
       pool_.push_back(stub);
       return;
@@ -255,8 +266,9 @@ Result<std::vector<int>> Tracer::PassFds(const std::vector<int>& fds) {
     void* scratch = FilePage(kScratchPage);
     PrepareReceive(scratch);
     uint64_t done;
-    Result<uint64_t> received = InjectRun(
-        zygote_.leader, kCodeAddress, {SYS_recvmsg, {kSocketFdInStub, ReceiveHeaderAddress(), 0}}, 1, &done);
+    Result<uint64_t> received =
+        InjectRun(zygote_.leader, kCodeAddress,
+                  {SYS_recvmsg, {kSocketFdInStub, ReceiveHeaderAddress(), 0}}, 1, &done);
     int numbers[kMaxPassedFds];
     size_t got = received.ok() ? ReceivedFds(scratch, numbers) : 0;
     out.insert(out.end(), numbers, numbers + got);

@@ -11,11 +11,13 @@ namespace platform::ptrace {
 
 namespace {
 
-constexpr uint64_t kMinUserAddress = 0x10000;  // the usual vm.mmap_min_addr, which stubs without privileges are held to
+constexpr uint64_t kMinUserAddress =
+    0x10000;  // the usual vm.mmap_min_addr, which stubs without privileges are held to
 
 class PtracePlatform final : public Platform {
  public:
-  PtracePlatform(std::shared_ptr<Tracer> tracer, int memory_fd) : tracer_(std::move(tracer)), memory_fd_(memory_fd) {}
+  PtracePlatform(std::shared_ptr<Tracer> tracer, int memory_fd)
+      : tracer_(std::move(tracer)), memory_fd_(memory_fd) {}
   ~PtracePlatform() override { tracer_->Shutdown(); }
 
   const char* name() const override { return "ptrace"; }
@@ -40,12 +42,31 @@ class PtracePlatform final : public Platform {
 
   std::vector<int> host_syscalls() const override {
     return {
-        SYS_ptrace, SYS_wait4, SYS_kill, SYS_tgkill, SYS_gettid, SYS_getpid, SYS_sched_setaffinity,  // tracees
-        SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_futex,                            // waking the tracer
-        SYS_sendmsg, SYS_fcntl, SYS_close,                                          // passing descriptors
+        SYS_ptrace,
+        SYS_wait4,
+        SYS_kill,
+        SYS_tgkill,
+        SYS_gettid,
+        SYS_getpid,
+        SYS_sched_setaffinity,  // tracees
+        SYS_rt_sigreturn,
+        SYS_rt_sigprocmask,
+        SYS_futex,  // waking the tracer
+        SYS_sendmsg,
+        SYS_fcntl,
+        SYS_close,  // passing descriptors
         // The tracer thread, which is started by the first address space.
-        SYS_clone, SYS_clone3, SYS_mmap, SYS_mprotect, SYS_munmap, SYS_madvise, SYS_set_robust_list, SYS_rseq,
-        SYS_prctl, SYS_sched_yield, SYS_exit,
+        SYS_clone,
+        SYS_clone3,
+        SYS_mmap,
+        SYS_mprotect,
+        SYS_munmap,
+        SYS_madvise,
+        SYS_set_robust_list,
+        SYS_rseq,
+        SYS_prctl,
+        SYS_sched_yield,
+        SYS_exit,
     };
   }
 

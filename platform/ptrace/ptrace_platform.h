@@ -1,7 +1,8 @@
 #pragma once
 
-// The ptrace platform: works wherever a process may trace its children, at the cost of two context switches a system
-// call. The fallback for hosts that refuse the faster platforms, and the reference for their correctness.
+// The ptrace platform: works wherever a process may trace its children, at the cost of two context
+// switches a system call. The fallback for hosts that refuse the faster platforms, and the
+// reference for their correctness.
 
 #include <memory>
 

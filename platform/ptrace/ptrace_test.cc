@@ -1,5 +1,3 @@
-#include "platform/ptrace/ptrace_platform.h"
-
 #include <dirent.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -15,6 +13,7 @@
 #include "base/log.h"
 #include "platform/ptrace/access_decoder.h"
 #include "platform/ptrace/guest_driver.h"
+#include "platform/ptrace/ptrace_platform.h"
 #include "platform/ptrace/stub_unsafe.h"
 
 namespace platform {
@@ -85,7 +84,8 @@ TEST(Ptrace, KilledFromOutsideIsExited) {
     auto pids = StubProcesses();
     EXPECT_EQ(pids.size(), 2u);  // the zygote and a stub
     for (pid_t pid : pids) {
-      for (int signo : {SIGTERM, SIGSEGV, SIGSTOP, SIGTRAP, SIGUSR2, SIGCONT, SIGSYS}) kill(pid, signo);
+      for (int signo : {SIGTERM, SIGSEGV, SIGSTOP, SIGTRAP, SIGUSR2, SIGCONT, SIGSYS})
+        kill(pid, signo);
     }
     usleep(10000);
     kill(pids.back(), SIGKILL);
@@ -102,15 +102,19 @@ TEST(Ptrace, KilledFromOutsideIsExited) {
   RunFibers({run, run});
   other.join();
   RunFibers({[&] {
-    EXPECT_FALSE(space->Map(GuestMachine::kStack, 4096, machine.memory_fd(), 0, PROT_READ, false).ok() &&
-                 space->Flush().ok());
+    EXPECT_FALSE(
+        space->Map(GuestMachine::kStack, 4096, machine.memory_fd(), 0, PROT_READ, false).ok() &&
+        space->Flush().ok());
     space = machine.NewSpace();  // others still come
     space = nullptr;
   }});
 }
 
 TEST(Ptrace, NothingIsLeftBehind) {
-  { GuestMachine warm_up; RunFibers({[&] { warm_up.NewSpace(); }}); }
+  {
+    GuestMachine warm_up;
+    RunFibers({[&] { warm_up.NewSpace(); }});
+  }
   size_t fds = OpenFds();
   for (int i = 0; i < 5; i++) {
     GuestMachine machine;
@@ -177,17 +181,20 @@ TEST(Ptrace, TheListedHostCallsSuffice) {
     auto space = machine.NewSpace();
     auto context = machine.NewContext();
     ASSERT_EQ(context->Run(*space).kind, Event::Kind::kSyscall);
-    // On the tracer thread now: allow it, for the rest of its life, what the platform lists and what memory, locks and
-    // the event loop need.
+    // On the tracer thread now: allow it, for the rest of its life, what the platform lists and
+    // what memory, locks and the event loop need.
     std::vector<int> allowed = machine.platform().host_syscalls();
-    for (int nr : {SYS_write, SYS_futex, SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_prctl}) allowed.push_back(nr);
-    std::vector<sock_filter> filter = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+    for (int nr : {SYS_write, SYS_futex, SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_prctl})
+      allowed.push_back(nr);
+    std::vector<sock_filter> filter = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
     for (int nr : allowed) {
       filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(nr), 0, 1));
       filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
     }
     filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
-    sock_fprog program = {.len = static_cast<unsigned short>(filter.size()), .filter = filter.data()};
+    sock_fprog program = {.len = static_cast<unsigned short>(filter.size()),
+                          .filter = filter.data()};
     ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
 
@@ -243,30 +250,31 @@ Access Decode(std::vector<uint8_t> code, uint64_t address = 0) {
 }
 
 TEST(AccessDecoder, CommonForms) {
-  EXPECT_EQ(Decode({0x48, 0x8b, 0x07}), Access::kRead);                    // mov (%rdi),%rax
-  EXPECT_EQ(Decode({0x48, 0x89, 0x07}), Access::kWrite);                   // mov %rax,(%rdi)
-  EXPECT_EQ(Decode({0x66, 0xc7, 0x07, 1, 0}), Access::kWrite);             // movw $1,(%rdi)
-  EXPECT_EQ(Decode({0x83, 0x3f, 0x01}), Access::kRead);                    // cmpl $1,(%rdi)
-  EXPECT_EQ(Decode({0xf0, 0x83, 0x07, 0x01}), Access::kWrite);             // lock addl $1,(%rdi)
-  EXPECT_EQ(Decode({0x03, 0x07}), Access::kRead);                          // add (%rdi),%eax
-  EXPECT_EQ(Decode({0xf3, 0xa4}, 0x100010), Access::kWrite);               // rep movsb
+  EXPECT_EQ(Decode({0x48, 0x8b, 0x07}), Access::kRead);         // mov (%rdi),%rax
+  EXPECT_EQ(Decode({0x48, 0x89, 0x07}), Access::kWrite);        // mov %rax,(%rdi)
+  EXPECT_EQ(Decode({0x66, 0xc7, 0x07, 1, 0}), Access::kWrite);  // movw $1,(%rdi)
+  EXPECT_EQ(Decode({0x83, 0x3f, 0x01}), Access::kRead);         // cmpl $1,(%rdi)
+  EXPECT_EQ(Decode({0xf0, 0x83, 0x07, 0x01}), Access::kWrite);  // lock addl $1,(%rdi)
+  EXPECT_EQ(Decode({0x03, 0x07}), Access::kRead);               // add (%rdi),%eax
+  EXPECT_EQ(Decode({0xf3, 0xa4}, 0x100010), Access::kWrite);    // rep movsb
   EXPECT_EQ(Decode({0xf3, 0xa4}, 0x200010), Access::kRead);
-  EXPECT_EQ(Decode({0xf3, 0x48, 0xab}), Access::kWrite);                   // rep stosq
-  EXPECT_EQ(Decode({0x0f, 0x11, 0x07}), Access::kWrite);                   // movups %xmm0,(%rdi)
+  EXPECT_EQ(Decode({0xf3, 0x48, 0xab}), Access::kWrite);  // rep stosq
+  EXPECT_EQ(Decode({0x0f, 0x11, 0x07}), Access::kWrite);  // movups %xmm0,(%rdi)
   EXPECT_EQ(Decode({0x0f, 0x10, 0x07}), Access::kRead);
-  EXPECT_EQ(Decode({0xf3, 0x0f, 0x7f, 0x07}), Access::kWrite);             // movdqu %xmm0,(%rdi)
-  EXPECT_EQ(Decode({0xf3, 0x0f, 0x7e, 0x07}), Access::kRead);              // movq (%rdi),%xmm0
-  EXPECT_EQ(Decode({0xc5, 0xfe, 0x7f, 0x07}), Access::kWrite);             // vmovdqu %ymm0,(%rdi)
+  EXPECT_EQ(Decode({0xf3, 0x0f, 0x7f, 0x07}), Access::kWrite);  // movdqu %xmm0,(%rdi)
+  EXPECT_EQ(Decode({0xf3, 0x0f, 0x7e, 0x07}), Access::kRead);   // movq (%rdi),%xmm0
+  EXPECT_EQ(Decode({0xc5, 0xfe, 0x7f, 0x07}), Access::kWrite);  // vmovdqu %ymm0,(%rdi)
   EXPECT_EQ(Decode({0xc5, 0xfe, 0x6f, 0x07}), Access::kRead);
-  EXPECT_EQ(Decode({0x62, 0xf1, 0x7e, 0x48, 0x7f, 0x07}), Access::kWrite); // vmovdqu32 %zmm0,(%rdi)
+  EXPECT_EQ(Decode({0x62, 0xf1, 0x7e, 0x48, 0x7f, 0x07}),
+            Access::kWrite);  // vmovdqu32 %zmm0,(%rdi)
   EXPECT_EQ(Decode({0x62, 0xf1, 0x7e, 0x48, 0x6f, 0x07}), Access::kRead);
-  EXPECT_EQ(Decode({0x0f, 0xb0, 0x0f}), Access::kWrite);                   // cmpxchg
-  EXPECT_EQ(Decode({0x0f, 0xb6, 0x07}), Access::kRead);                    // movzbl
-  EXPECT_EQ(Decode({0xff, 0x37}, 0x2ffff8), Access::kWrite);               // push (%rdi): the stack
-  EXPECT_EQ(Decode({0xff, 0x37}, 0x100000), Access::kRead);                // ... its operand
-  EXPECT_EQ(Decode({0xe8, 0, 0, 0, 0}, 0x2ffff8), Access::kWrite);         // call
-  EXPECT_EQ(Decode({0xc3}, 0x300000), Access::kRead);                      // ret
-  EXPECT_EQ(Decode({0xdd, 0x1f}), Access::kWrite);                         // fstpl (%rdi)
+  EXPECT_EQ(Decode({0x0f, 0xb0, 0x0f}), Access::kWrite);            // cmpxchg
+  EXPECT_EQ(Decode({0x0f, 0xb6, 0x07}), Access::kRead);             // movzbl
+  EXPECT_EQ(Decode({0xff, 0x37}, 0x2ffff8), Access::kWrite);        // push (%rdi): the stack
+  EXPECT_EQ(Decode({0xff, 0x37}, 0x100000), Access::kRead);         // ... its operand
+  EXPECT_EQ(Decode({0xe8, 0, 0, 0, 0}, 0x2ffff8), Access::kWrite);  // call
+  EXPECT_EQ(Decode({0xc3}, 0x300000), Access::kRead);               // ret
+  EXPECT_EQ(Decode({0xdd, 0x1f}), Access::kWrite);                  // fstpl (%rdi)
   EXPECT_EQ(Decode({0x66}), Access::kUnknown);
   EXPECT_EQ(Decode({}), Access::kUnknown);
 }

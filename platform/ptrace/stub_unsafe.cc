@@ -20,8 +20,9 @@
 
 #include "base/host.h"
 
-// SAFETY: position-independent, uses no stack and no memory but [r12], which the tracer points at the batch page. The
-// application can jump here too: its system calls are emulated wherever they are made.
+// SAFETY: position-independent, uses no stack and no memory but [r12], which the tracer points at
+// the batch page. The application can jump here too: its system calls are emulated wherever they
+// are made.
 asm(R"(
     .text
     .balign 16
@@ -56,20 +57,24 @@ namespace {
 constexpr size_t kFilterOffset = 512;
 constexpr size_t kFilterProgramOffset = 2048;
 
-// Anything that is not made by the stub's own system call instruction can only be the vsyscall page (everything else is
-// emulated before the filter sees it): it is trapped, and the tracer makes a system call event of it. Of the stub's own
-// calls those remain that steer mappings, and what makes threads, forks and passes descriptors.
+// Anything that is not made by the stub's own system call instruction can only be the vsyscall page
+// (everything else is emulated before the filter sees it): it is trapped, and the tracer makes a
+// system call event of it. Of the stub's own calls those remain that steer mappings, and what makes
+// threads, forks and passes descriptors.
 constexpr uint64_t kReturnAddress = kCodeAddress + 2;
 #define RUNSC_LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, field))
-#define RUNSC_LOAD_LOW(field, i) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, field) + 8 * (i))
+#define RUNSC_LOAD_LOW(field, i) \
+  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, field) + 8 * (i))
 #define RUNSC_LOAD_HIGH(field, i) \
   BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, field) + 8 * (i) + 4)
 #define RUNSC_IF_EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
 #define RUNSC_RETURN(value) BPF_STMT(BPF_RET | BPF_K, (value))
 
-constexpr uint32_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+constexpr uint32_t kThreadFlags =
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 constexpr uint32_t kForkFlags = CLONE_FILES | SIGCHLD;
 
+// clang-format off
 const sock_filter kFilter[] = {
     RUNSC_LOAD(arch),
     RUNSC_IF_EQUAL(AUDIT_ARCH_X86_64, 1, 0),
@@ -98,6 +103,7 @@ const sock_filter kFilter[] = {
     RUNSC_RETURN(SECCOMP_RET_ALLOW),
     RUNSC_RETURN(SECCOMP_RET_KILL_PROCESS),
 };
+// clang-format on
 static_assert(kFilterOffset + sizeof kFilter <= kFilterProgramOffset);
 
 // The zygote's scratch page.
@@ -109,12 +115,14 @@ struct Scratch {
 };
 static_assert(sizeof(Scratch) <= kPageSize);
 
-// Runs in the zygote, which shares nothing with the Sentry's other threads any more: raw calls only, no allocation.
+// Runs in the zygote, which shares nothing with the Sentry's other threads any more: raw calls
+// only, no allocation.
 [[noreturn]] void ZygoteMain(int memory_fd, int socket_fd, int stub_fd) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   prctl(PR_SET_NAME, "runsc-stub");
   prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  // The kernel would go on writing the area that libc has registered, which is about to be unmapped.
+  // The kernel would go on writing the area that libc has registered, which is about to be
+  // unmapped.
   if (__rseq_size > 0) {
     char* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
     syscall(SYS_rseq, area, 32, 1 /* RSEQ_FLAG_UNREGISTER */, RSEQ_SIG);
@@ -177,7 +185,8 @@ uint64_t ReceiveHeaderAddress() { return kDataAddress + offsetof(Scratch, header
 void PrepareReceive(void* scratch) {
   auto* area = static_cast<Scratch*>(scratch);
   memset(area, 0, sizeof *area);
-  area->vector = {.iov_base = reinterpret_cast<void*>(kDataAddress + offsetof(Scratch, byte)), .iov_len = 1};
+  area->vector = {.iov_base = reinterpret_cast<void*>(kDataAddress + offsetof(Scratch, byte)),
+                  .iov_len = 1};
   area->header.msg_iov = reinterpret_cast<iovec*>(kDataAddress + offsetof(Scratch, vector));
   area->header.msg_iovlen = 1;
   area->header.msg_control = reinterpret_cast<void*>(kDataAddress + offsetof(Scratch, control));
@@ -197,8 +206,8 @@ int ReceivedFds(const void* scratch, int (&fds)[kMaxPassedFds]) {
 }
 
 Result<pid_t> ForkZygote(int memory_fd, int socket_fd, int stub_fd, int parent_end) {
-  // Without the right to a pid namespace, one in a user namespace of its own; without that PTRACE_O_EXITKILL alone has to
-  // end the stubs.
+  // Without the right to a pid namespace, one in a user namespace of its own; without that
+  // PTRACE_O_EXITKILL alone has to end the stubs.
   for (int flags : {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER, 0}) {
     long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) ZygoteMain(memory_fd, socket_fd, stub_fd);

@@ -10,7 +10,8 @@ namespace platform::ptrace {
 
 namespace {
 
-constexpr long kOptions = PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
+constexpr long kOptions =
+    PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK;
 
 Result<void> Request(__ptrace_request request, pid_t tid, uint64_t address, uint64_t data) {
   TRY(HOST(::ptrace(request, tid, address, data)));

@@ -1,7 +1,7 @@
 #pragma once
 
-// ptrace(2) requests to one stopped thread, as Results. Only the tracer thread may make them. Each fails with ESRCH when
-// the thread was killed in the meantime; its exit status then is on its way.
+// ptrace(2) requests to one stopped thread, as Results. Only the tracer thread may make them. Each
+// fails with ESRCH when the thread was killed in the meantime; its exit status then is on its way.
 
 #include <signal.h>
 #include <sys/ptrace.h>
@@ -16,7 +16,7 @@
 namespace platform::ptrace {
 
 Result<void> Seize(pid_t tid);
-Result<void> RequestStop(pid_t tid);   // PTRACE_INTERRUPT
+Result<void> RequestStop(pid_t tid);  // PTRACE_INTERRUPT
 Result<void> Detach(pid_t tid);
 Result<void> GetRegisters(pid_t tid, user_regs_struct* registers);
 Result<void> SetRegisters(pid_t tid, const user_regs_struct& registers);

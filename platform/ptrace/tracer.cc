@@ -42,7 +42,8 @@ Result<void> Tracer::Create(const Platform::Options& options) {
   Fd zygote_end(pair[1]);
   stub_file_ = Fd(TRY(HOST(memfd_create("runsc-stub", MFD_CLOEXEC))));
   TRY(HOST(ftruncate(stub_file_.get(), kStubFileSize)));
-  void* map = mmap(nullptr, kStubFileSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, stub_file_.get(), 0);
+  void* map = mmap(nullptr, kStubFileSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
+                   stub_file_.get(), 0);
   if (map == MAP_FAILED) return Errno::kENOMEM;
   stub_file_map_ = static_cast<char*>(map);
   FillCodePage(stub_file_map_);
@@ -84,7 +85,8 @@ void Tracer::EnsureStarted() {
   // All but what a fault in this thread raises and the wake-up goes to other threads.
   sigset_t blocked, old;
   sigfillset(&blocked);
-  for (int signo : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, WakeSignal()}) sigdelset(&blocked, signo);
+  for (int signo : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, WakeSignal()})
+    sigdelset(&blocked, signo);
   pthread_sigmask(SIG_SETMASK, &blocked, &old);
   thread_ = std::thread([self = shared_from_this()] { self->Main(); });
   pthread_sigmask(SIG_SETMASK, &old, nullptr);
@@ -154,7 +156,8 @@ void Tracer::Main() {
       HandleStatus(stopped, how);
     }
     DrainQueue();
-    // Fibers may inject, so what that stashed is handled before the next wait; the section's end runs none but these.
+    // Fibers may inject, so what that stashed is handled before the next wait; the section's end
+    // runs none but these.
     while (base::FiberRunner::HasReady() || !stashed_.empty()) {
       base::FiberRunner::RunReady();
       while (!stashed_.empty()) {
@@ -231,8 +234,8 @@ void Tracer::WakeOnThisCpu(pid_t tid, absl::FunctionRef<void()> wake) {
 void Tracer::Shutdown() {
   bool locked = KernelLock::HeldByCurrentThread();
   if (shut_down_.exchange(true)) return;
-  // Outside of the tracer thread nothing but the pid of the zygote is safe to look at; the rest follows its death, or is
-  // killed by the queued call where there is no pid namespace.
+  // Outside of the tracer thread nothing but the pid of the zygote is safe to look at; the rest
+  // follows its death, or is killed by the queued call where there is no pid namespace.
   if (zygote_.leader.tid != 0 && zygote_.live > 0) kill(zygote_.leader.tid, SIGKILL);
   if (!started_) {
     if (zygote_.live > 0) waitpid(zygote_.leader.tid, nullptr, __WALL);

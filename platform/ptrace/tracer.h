@@ -1,8 +1,9 @@
 #pragma once
 
-// The tracer: the one host thread of the Sentry that all stub threads are tracees of, since the host accepts ptrace
-// requests from no other. It waits for tracees without the kernel lock, handles each stop under it, and then runs the
-// fibers that became ready. What other threads want of a tracee is queued and run on it in order.
+// The tracer: the one host thread of the Sentry that all stub threads are tracees of, since the
+// host accepts ptrace requests from no other. It waits for tracees without the kernel lock, handles
+// each stop under it, and then runs the fibers that became ready. What other threads want of a
+// tracee is queued and run on it in order.
 
 #include <sched.h>
 #include <sys/types.h>
@@ -27,7 +28,8 @@ namespace platform::ptrace {
 struct Stub;
 class PtraceContext;
 
-// Pages of the stub file, which the Sentry maps whole: the code, the zygote's scratch, and a batch page for each stub.
+// Pages of the stub file, which the Sentry maps whole: the code, the zygote's scratch, and a batch
+// page for each stub.
 inline constexpr uint32_t kScratchPage = 1;
 inline constexpr uint32_t kStubFilePages = 32768;
 
@@ -39,16 +41,16 @@ struct StubThread {
   PtraceContext* context = nullptr;  // runs application code on it
 };
 
-// A host process that is an address space. Its first thread, the leader, never runs application code: it is stopped
-// whenever nothing is injected into it.
+// A host process that is an address space. Its first thread, the leader, never runs application
+// code: it is stopped whenever nothing is injected into it.
 struct Stub {
   StubThread leader;
   std::vector<std::unique_ptr<StubThread>> threads;
-  std::vector<StubThread*> idle;     // stopped, without a context
-  int live = 0;                      // host threads not reaped yet
-  uint32_t batch_page = 0;           // its page of the stub file
-  bool dead = false;                 // killed, by us or from outside
-  bool owned = false;                // by an address space
+  std::vector<StubThread*> idle;  // stopped, without a context
+  int live = 0;                   // host threads not reaped yet
+  uint32_t batch_page = 0;        // its page of the stub file
+  bool dead = false;              // killed, by us or from outside
+  bool owned = false;             // by an address space
 };
 
 class Tracer : public std::enable_shared_from_this<Tracer> {
@@ -62,11 +64,12 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   Result<void> Create(const Platform::Options& options);
   const SyscallSet& full_state() const { return full_state_; }
 
-  // Starts the thread if it does not run yet. Under the kernel lock. Kept out of Create, so that whatever the Sentry
-  // gives up in between holds for the thread too.
+  // Starts the thread if it does not run yet. Under the kernel lock. Kept out of Create, so that
+  // whatever the Sentry gives up in between holds for the thread too.
   void EnsureStarted();
 
-  // Runs `work` on the tracer thread under the kernel lock. From a fiber, which parks if it is not there already.
+  // Runs `work` on the tracer thread under the kernel lock. From a fiber, which parks if it is not
+  // there already.
   void Do(absl::FunctionRef<void()> work);
   // The same without waiting; from any thread, with or without the kernel lock.
   void Post(absl::AnyInvocable<void()> work);
@@ -88,11 +91,13 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   // How many contexts run application code.
   void CountRunning(int change) { running_ += change; }
   int running() const { return running_; }
-  // Calls `wake`, which resumes the thread `tid`, so that it starts on this CPU: for when there is nothing else to do here
-  // but to wait for it. A wake-up across CPUs costs several times as much as all the rest of a system call.
+  // Calls `wake`, which resumes the thread `tid`, so that it starts on this CPU: for when there is
+  // nothing else to do here but to wait for it. A wake-up across CPUs costs several times as much
+  // as all the rest of a system call.
   void WakeOnThisCpu(pid_t tid, absl::FunctionRef<void()> wake);
 
-  // Makes the calls in a stub's leader in order; goes on after one that fails. Returns the first error.
+  // Makes the calls in a stub's leader in order; goes on after one that fails. Returns the first
+  // error.
   Result<void> Inject(Stub* stub, const std::vector<StubCall>& calls);
   // Copies descriptors into the stubs' file table; their numbers there. Closed by CloseInStubs.
   Result<std::vector<int>> PassFds(const std::vector<int>& fds);
@@ -106,10 +111,10 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   void HandleDeath(pid_t tid);
   void DrainQueue();
 
-  // One run of a thread through the stub code: `first` in registers, `more` from the batch page. `done` is how many calls
-  // succeeded; the result is that of the last call made.
-  Result<uint64_t> InjectRun(StubThread& thread, uint64_t code, const StubCall& first, uint64_t calls, uint64_t* done,
-                             pid_t* child = nullptr);
+  // One run of a thread through the stub code: `first` in registers, `more` from the batch page.
+  // `done` is how many calls succeeded; the result is that of the last call made.
+  Result<uint64_t> InjectRun(StubThread& thread, uint64_t code, const StubCall& first,
+                             uint64_t calls, uint64_t* done, pid_t* child = nullptr);
   // Waits for a stop of this thread; what others report is kept for the main loop.
   Result<int> WaitFor(pid_t tid);
   Result<Stub*> ForkStub();
@@ -125,11 +130,12 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
 
   std::mutex queue_mutex_;
   std::deque<absl::AnyInvocable<void()>> queue_;  // guarded by queue_mutex_
-  bool finished_ = false;                         // guarded by queue_mutex_: the thread has drained it for good
-  std::atomic<int> wake_{0};                      // queue_ is not empty
+  bool finished_ = false;     // guarded by queue_mutex_: the thread has drained it for good
+  std::atomic<int> wake_{0};  // queue_ is not empty
 
   // The tracer thread's own.
-  std::deque<std::pair<pid_t, int>> stashed_;  // reported while an injection waited for another thread
+  std::deque<std::pair<pid_t, int>>
+      stashed_;  // reported while an injection waited for another thread
   absl::flat_hash_map<pid_t, StubThread*> threads_;
   int running_ = 0;
   cpu_set_t cpus_;  // that the Sentry, and stubs, may run on

@@ -7,8 +7,9 @@
 #include "base/host.h"
 #include "base/log.h"
 
-// SAFETY: between the test of the flag and the system call a wake-up would be lost; the signal handler therefore moves a
-// thread that it finds in [begin, end) to the abort label. Cheaper than a signalfd and a second system call each time.
+// SAFETY: between the test of the flag and the system call a wake-up would be lost; the signal
+// handler therefore moves a thread that it finds in [begin, end) to the abort label. Cheaper than a
+// signalfd and a second system call each time.
 asm(R"(
     .text
 runsc_ptrace_wait:

@@ -22,8 +22,8 @@ constexpr int64_t kMicrosecond = 1000;
 constexpr int64_t kMillisecond = 1000 * kMicrosecond;
 constexpr int64_t kSecond = 1000 * kMillisecond;
 
-// A sample is good to some 20 ns, so a factor measured over a baseline is used for at most three times as long: that keeps
-// the error below 100 ns from the first milliseconds on.
+// A sample is good to some 20 ns, so a factor measured over a baseline is used for at most three
+// times as long: that keeps the error below 100 ns from the first milliseconds on.
 constexpr int64_t kFirstBaseline = 5 * kMillisecond;
 constexpr int64_t kIntervalPerBaseline = 3;
 constexpr int64_t kMaxInterval = kSecond;
@@ -35,7 +35,8 @@ constexpr int64_t kSlack = 2 * kMillisecond;
 constexpr int64_t kRateChanged = 500;
 // Off by this much, a clock has been set or the counter moved: start over.
 constexpr int64_t kStepped = kMillisecond;
-// Offsets between the host's clocks are constant but for steps; this is the noise in measuring them.
+// Offsets between the host's clocks are constant but for steps; this is the noise in measuring
+// them.
 constexpr int64_t kOffsetNoise = kMicrosecond;
 constexpr int kSampleTries = 8;
 
@@ -78,16 +79,20 @@ bool InvariantTsc() {
 }  // namespace
 
 bool VdsoClock::TscUsable() {
-  // The kernel's verdict, where it can be read: it has compared the CPUs' counters and watched them since.
+  // The kernel's verdict, where it can be read: it has compared the CPUs' counters and watched them
+  // since.
   char name[64] = {};
-  int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+  int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource",
+                O_RDONLY | O_CLOEXEC);
   if (fd >= 0) {
     ssize_t n = read(fd, name, sizeof name - 1);
     close(fd);
     std::string_view source(name, n > 0 ? n : 0);
     if (source.starts_with("tsc")) return true;
-    // Paravirtual clocks are computed from the counter too, but do not say whether it is the same everywhere.
-    if (!source.starts_with("kvm-clock") && !source.starts_with("hyperv") && !source.empty()) return false;
+    // Paravirtual clocks are computed from the counter too, but do not say whether it is the same
+    // everywhere.
+    if (!source.starts_with("kvm-clock") && !source.starts_with("hyperv") && !source.empty())
+      return false;
   }
   return InvariantTsc();
 }
@@ -163,7 +168,8 @@ void VdsoClock::RefreshNow() {
   if (factor == 0) return Reset();
   int64_t interval = std::min(baseline * kIntervalPerBaseline, kMaxInterval);
   if (ahead > 0) {
-    // Flatter, to meet the host's clock when the next refresh is due; but no less than half as steep.
+    // Flatter, to meet the host's clock when the next refresh is due; but no less than half as
+    // steep.
     int64_t horizon = std::max(interval, 2 * ahead);
     factor -= static_cast<uint64_t>(static_cast<unsigned __int128>(factor) * ahead / horizon);
   }
@@ -193,15 +199,16 @@ void VdsoClock::Publish(const Sample& now, uint64_t factor, int64_t valid_for) {
   uint32_t odd = sequence.load(std::memory_order_relaxed) | 1;
   sequence.store(odd, std::memory_order_relaxed);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  // From here no reader takes the old line, so the counter's value now is the last for which one can have; the new line
-  // begins there, and not below the old one.
+  // From here no reader takes the old line, so the counter's value now is the last for which one
+  // can have; the new line begins there, and not below the old one.
   uint64_t tsc = ReadTsc();
   int64_t monotonic = now.monotonic + Scale(tsc - now.tsc, factor);
   if (params_->ready != 0) monotonic = std::max(monotonic, LineAt(tsc));
   params_->tsc = tsc;
   params_->monotonic = monotonic;
   params_->factor = factor;
-  params_->max_delta = static_cast<uint64_t>((static_cast<unsigned __int128>(valid_for) << kFactorShift) / factor);
+  params_->max_delta =
+      static_cast<uint64_t>((static_cast<unsigned __int128>(valid_for) << kFactorShift) / factor);
   params_->realtime_offset = realtime_offset_;
   params_->boottime_offset = boottime_offset_;
   params_->ready = 1;

@@ -1,13 +1,14 @@
 #pragma once
 
-// Keeps the vDSO's idea of time together with the Sentry's (base::MonotonicNow, base::RealtimeNow), so that applications
-// read clocks without a system call.
+// Keeps the vDSO's idea of time together with the Sentry's (base::MonotonicNow, base::RealtimeNow),
+// so that applications read clocks without a system call.
 //
-// The vDSO computes a line: monotonic = base + (tsc - base_tsc) * factor. Refresh compares it with the Sentry's clock
-// about once a second: a line that is behind is moved up, one that is ahead is made flatter until the two meet, so that
-// CLOCK_MONOTONIC never goes back. The factor is measured over a baseline of seconds. A line is only used for a little
-// longer than a refresh takes to be due, then the vDSO makes the system call: an idle Sentry needs no timer, and no error
-// grows with time. Both ends read the same counter, so the difference stays at some ten nanoseconds.
+// The vDSO computes a line: monotonic = base + (tsc - base_tsc) * factor. Refresh compares it with
+// the Sentry's clock about once a second: a line that is behind is moved up, one that is ahead is
+// made flatter until the two meet, so that CLOCK_MONOTONIC never goes back. The factor is measured
+// over a baseline of seconds. A line is only used for a little longer than a refresh takes to be
+// due, then the vDSO makes the system call: an idle Sentry needs no timer, and no error grows with
+// time. Both ends read the same counter, so the difference stays at some ten nanoseconds.
 //
 // Under the kernel lock.
 
@@ -18,7 +19,8 @@
 
 namespace vdso {
 
-// The ELF image, a whole number of pages, to be mapped read-only and executable directly behind the parameter page.
+// The ELF image, a whole number of pages, to be mapped read-only and executable directly behind the
+// parameter page.
 std::span<const uint8_t> Image();
 
 inline constexpr uint64_t kParamsSize = 4096;
@@ -31,13 +33,15 @@ class VdsoClock {
   VdsoClock& operator=(const VdsoClock&) = delete;
   ~VdsoClock();
 
-  // To be called with base::MonotonicNow() where the Sentry is entered, at the least by the system calls that the vDSO
-  // falls back to.
+  // To be called with base::MonotonicNow() where the Sentry is entered, at the least by the system
+  // calls that the vDSO falls back to.
   void Refresh(int64_t now) {
-    if (now >= next_refresh_) [[unlikely]] RefreshNow();
+    if (now >= next_refresh_) [[unlikely]]
+      RefreshNow();
   }
 
-  // Starts over, with applications making system calls until calibrated: when the Sentry's clocks were changed (restore).
+  // Starts over, with applications making system calls until calibrated: when the Sentry's clocks
+  // were changed (restore).
   void Reset();
 
   // getcpu answers with host CPU numbers below `count` (0, the start: always by system call).

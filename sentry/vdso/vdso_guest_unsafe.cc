@@ -1,5 +1,6 @@
-// The vDSO that applications are given: linked alone into a shared object (vdso.lds, vdso.map), without libc, without
-// relocations, read-only. What it cannot answer from the parameter page it passes on with the system call instruction.
+// The vDSO that applications are given: linked alone into a shared object (vdso.lds, vdso.map),
+// without libc, without relocations, read-only. What it cannot answer from the parameter page it
+// passes on with the system call instruction.
 
 #include <stdint.h>
 
@@ -48,7 +49,8 @@ inline long Call(long nr, const volatile void* a, const volatile void* b, const 
 
 inline uint64_t ReadTsc() {
   uint32_t low, high;
-  // The fence keeps the counter from being read before what the caller did earlier, and before the sequence.
+  // The fence keeps the counter from being read before what the caller did earlier, and before the
+  // sequence.
   asm volatile("lfence\n\trdtsc" : "=a"(low), "=d"(high) : : "memory");
   return static_cast<uint64_t>(high) << 32 | low;
 }
@@ -72,7 +74,8 @@ inline __attribute__((always_inline)) bool Now(int clock, int64_t* out) {
     if (vdso_params.sequence != sequence) continue;
     // A counter before the base (another CPU's, by a few ticks) wraps and is beyond the limit too.
     if (delta > max_delta) return false;
-    *out = now + static_cast<int64_t>(static_cast<unsigned __int128>(delta) * factor >> vdso::kFactorShift);
+    *out = now + static_cast<int64_t>(static_cast<unsigned __int128>(delta) * factor >>
+                                      vdso::kFactorShift);
     return true;
   }
   return false;
@@ -85,10 +88,11 @@ extern "C" {
 __attribute__((visibility("default"))) int __vdso_clock_gettime(int clock, Timespec* out) {
   int64_t now;
   if (clock < 0 || clock > kBoottime ||
-      (1 << clock & (1 << kRealtime | 1 << kMonotonic | 1 << kRealtimeCoarse | 1 << kMonotonicCoarse |
-                     1 << kBoottime)) == 0 ||
+      (1 << clock & (1 << kRealtime | 1 << kMonotonic | 1 << kRealtimeCoarse |
+                     1 << kMonotonicCoarse | 1 << kBoottime)) == 0 ||
       !Now(clock, &now)) {
-    return static_cast<int>(Call(kSysClockGettime, reinterpret_cast<void*>(static_cast<long>(clock)), out, nullptr));
+    return static_cast<int>(
+        Call(kSysClockGettime, reinterpret_cast<void*>(static_cast<long>(clock)), out, nullptr));
   }
   out->seconds = now / kNanosecondsPerSecond;
   out->nanoseconds = now % kNanosecondsPerSecond;
@@ -116,13 +120,15 @@ __attribute__((visibility("default"))) int64_t __vdso_time(int64_t* out) {
 
 __attribute__((visibility("default"))) int __vdso_clock_getres(int clock, Timespec* out) {
   if (clock != kRealtime && clock != kMonotonic && clock != kBoottime) {
-    return static_cast<int>(Call(kSysClockGetres, reinterpret_cast<void*>(static_cast<long>(clock)), out, nullptr));
+    return static_cast<int>(
+        Call(kSysClockGetres, reinterpret_cast<void*>(static_cast<long>(clock)), out, nullptr));
   }
   if (out != nullptr) *out = {0, 1};
   return 0;
 }
 
-__attribute__((visibility("default"))) long __vdso_getcpu(unsigned* cpu, unsigned* node, void* unused) {
+__attribute__((visibility("default"))) long __vdso_getcpu(unsigned* cpu, unsigned* node,
+                                                          void* unused) {
   // Linux keeps node << 12 | cpu in the limit of this segment, for its own vDSO.
   unsigned limit = 0;
   asm("lsl %1, %0" : "+r"(limit) : "r"(0x7b) : "cc");
@@ -134,7 +140,7 @@ __attribute__((visibility("default"))) long __vdso_getcpu(unsigned* cpu, unsigne
 }
 
 // The names that Linux has beside them.
-#define RUNSC_WEAK_ALIAS(result, name, parameters)                                              \
+#define RUNSC_WEAK_ALIAS(result, name, parameters) \
   __attribute__((visibility("default"), weak, alias("__vdso_" #name))) result name parameters
 RUNSC_WEAK_ALIAS(int, clock_gettime, (int, Timespec*));
 RUNSC_WEAK_ALIAS(int, gettimeofday, (Timeval*, Timezone*));

@@ -1,5 +1,3 @@
-#include "sentry/vdso/vdso_clock.h"
-
 #include <elf.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -14,6 +12,7 @@
 #include <thread>
 
 #include "base/event_loop.h"
+#include "sentry/vdso/vdso_clock.h"
 
 namespace vdso {
 namespace {
@@ -29,7 +28,8 @@ class LoadedVdso {
     fd_ = memfd_create("vdso", MFD_CLOEXEC);
     EXPECT_EQ(ftruncate(fd_, kParamsSize), 0);
     size_t size = kParamsSize + image.size();
-    auto* base = static_cast<char*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    auto* base = static_cast<char*>(
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     image_ = base + kParamsSize;
     memcpy(image_, image.data(), image.size());
     EXPECT_EQ(mprotect(image_, image.size(), PROT_READ | PROT_EXEC), 0);
@@ -64,7 +64,8 @@ class LoadedVdso {
     auto* segments = reinterpret_cast<const Elf64_Phdr*>(image_ + header->e_phoff);
     const Elf64_Dyn* dynamic = nullptr;
     for (int i = 0; i < header->e_phnum; i++) {
-      if (segments[i].p_type == PT_DYNAMIC) dynamic = reinterpret_cast<const Elf64_Dyn*>(image_ + segments[i].p_vaddr);
+      if (segments[i].p_type == PT_DYNAMIC)
+        dynamic = reinterpret_cast<const Elf64_Dyn*>(image_ + segments[i].p_vaddr);
     }
     const char* strings = nullptr;
     const Elf64_Sym* symbols = nullptr;
@@ -89,9 +90,11 @@ class LoadedVdso {
       const Elf64_Verdef* definition = definitions;
       while (definition->vd_ndx != (versions[i] & 0x7fff)) {
         EXPECT_NE(definition->vd_next, 0u);
-        definition = reinterpret_cast<const Elf64_Verdef*>(reinterpret_cast<const char*>(definition) + definition->vd_next);
+        definition = reinterpret_cast<const Elf64_Verdef*>(
+            reinterpret_cast<const char*>(definition) + definition->vd_next);
       }
-      auto* aux = reinterpret_cast<const Elf64_Verdaux*>(reinterpret_cast<const char*>(definition) + definition->vd_aux);
+      auto* aux = reinterpret_cast<const Elf64_Verdaux*>(reinterpret_cast<const char*>(definition) +
+                                                         definition->vd_aux);
       EXPECT_STREQ(strings + aux->vda_name, "LINUX_2.6");
       binding = ELF64_ST_BIND(symbols[i].st_info);
       return reinterpret_cast<T>(image_ + symbols[i].st_value);
@@ -272,7 +275,8 @@ TEST(Vdso, ALineThatIsAheadIsSlewed) {
   int64_t after = vdso.Read(CLOCK_MONOTONIC);
   EXPECT_GE(after, before);
   EXPECT_GT(Difference(vdso, CLOCK_MONOTONIC), 200'000);
-  for (int64_t end = base::MonotonicNow() + 100 * kMillisecond; base::MonotonicNow() < end; usleep(500)) {
+  for (int64_t end = base::MonotonicNow() + 100 * kMillisecond; base::MonotonicNow() < end;
+       usleep(500)) {
     clock.Refresh(base::MonotonicNow());
     int64_t now = vdso.Read(CLOCK_MONOTONIC);
     EXPECT_GE(now, after);
@@ -310,8 +314,8 @@ TEST(Vdso, Cost) {
   int64_t middle = Host(CLOCK_MONOTONIC);
   for (int i = 0; i < kCalls; i++) ::clock_gettime(CLOCK_MONOTONIC, &now);
   int64_t end = Host(CLOCK_MONOTONIC);
-  printf("clock_gettime: %.1f ns, the host's %.1f ns\n", static_cast<double>(middle - start) / kCalls,
-         static_cast<double>(end - middle) / kCalls);
+  printf("clock_gettime: %.1f ns, the host's %.1f ns\n",
+         static_cast<double>(middle - start) / kCalls, static_cast<double>(end - middle) / kCalls);
 }
 
 }  // namespace
