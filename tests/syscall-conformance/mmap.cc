@@ -239,7 +239,9 @@ TEST(Mmap, GigabytesOfReservationAreFree) {
 
 TEST(Mmap, AddressSpaceLimitIsEnomem) {
   EXPECT_EXITED(RunChild([] {
-                  rlimit limit = {64 << 20, 64 << 20};
+                  // The first number is what is mapped already, in pages.
+                  rlim_t used = std::stoul(ReadFile("/proc/self/statm")) * kPage;
+                  rlimit limit = {used + (64 << 20), used + (64 << 20)};
                   CHILD_CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
                   CHILD_CHECK(mmap(nullptr, 128 << 20, PROT_NONE, kAnonymous, -1, 0) ==
                                   MAP_FAILED &&

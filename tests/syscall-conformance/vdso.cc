@@ -97,7 +97,7 @@ TEST(Vdso, GettimeofdayTimeAndGetcpu) {
   EXPECT_LT(cpu, 8192u);
 }
 
-TEST(Vdso, IsNotWritableAndCannotBeMadeSo) {
+TEST(Vdso, IsNotWritable) {
   auto base = getauxval(AT_SYSINFO_EHDR);
   EXPECT_KILLED(RunChild([base] {
                   *reinterpret_cast<volatile char*>(base) = 1;
