@@ -62,6 +62,10 @@ class Inode : public RefCounted {
   // --- directories ---
   // ENOENT when there is none. Called on a dentry-cache miss.
   virtual Result<RefPtr<Inode>> Lookup(std::string_view name) { return Errno::kENOTDIR; }
+  // Told on a dentry-cache miss, before Lookup of the first component of `rest` ("a/b/c"), that the walk goes on along the others and,
+  // with `access` >= 0 (O_RDONLY, O_RDWR), that what the last one names will be opened for its data. A remote file system fetches all of it
+  // in one exchange; the Lookups that follow still say what is there. May park.
+  virtual void LookupAhead(std::string_view rest, int access) {}
   virtual Result<RefPtr<Inode>> Create(std::string_view name, const CreateOptions& options) { return Errno::kEPERM; }  // S_IFREG
   virtual Result<RefPtr<Inode>> Mkdir(std::string_view name, const CreateOptions& options) { return Errno::kEPERM; }
   virtual Result<RefPtr<Inode>> Mknod(std::string_view name, const CreateOptions& options) { return Errno::kEPERM; }  // incl. S_IFSOCK, S_IFIFO

@@ -147,15 +147,38 @@ TEST_F(ClientTest, AWarmOpenAndAWarmStatCostNoCall) {
   });
 }
 
-TEST_F(ClientTest, LookupToOpenIsOneCall) {
-  host_.Write("file", "x");
+TEST_F(ClientTest, LookupAheadMakesAPathAndItsOpenOneCall) {
+  host_.Mkdir("a");
+  host_.Mkdir("a/b");
+  host_.Write("a/b/file", "x");
+  CHECK_OK(HOST(symlink("b", (host_ / "a/link").c_str())));
   Start();
   OnFiber([&] {
     uint64_t before = calls();
-    auto inode = static_cast<DirectoryInode&>(*root_).LookupToOpen("file", O_RDONLY);
+    root_->LookupAhead("a//b/file", O_RDONLY);
+    RefPtr<vfs::Inode> b = Look("a")->Lookup("b").value();
+    auto inode = b->Lookup("file");
     ASSERT_TRUE(inode.ok());
-    EXPECT_TRUE(Open(**inode, O_RDONLY).ok());
+    auto file = Open(**inode, O_RDONLY);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(ReadAll(**file), "x");
     EXPECT_EQ(calls(), before + 1);
+    // The end of the way is remembered too.
+    root_->LookupAhead("a/b/none/more", -1);
+    b = Look("a")->Lookup("b").value();
+    EXPECT_EQ(b->Lookup("none").error(), Errno::kENOENT);
+    EXPECT_EQ(calls(), before + 2);
+    root_->LookupAhead("a/link/file", O_RDONLY);
+    RefPtr<vfs::Inode> link = Look("a")->Lookup("link").value();
+    EXPECT_EQ(link->ReadLink(*Root()).value(), "b");
+    EXPECT_EQ(calls(), before + 3);
+    // But not beyond a change.
+    root_->LookupAhead("a/b/new", -1);
+    EXPECT_TRUE(b->Create("new", kFile).ok());
+    EXPECT_TRUE(b->Lookup("new").ok());
+    root_->LookupAhead("a/../b", -1);
+    EXPECT_TRUE(root_->Lookup("a").ok());
+    EXPECT_EQ(root_->Lookup("b").error(), Errno::kENOENT);
   });
 }
 
@@ -535,6 +558,7 @@ TEST(HostileGofer, NeverCrashesTheClient) {
           switch (random() % 12) {
             case 0:
             case 1: {
+              if (random() % 2 == 0) at->LookupAhead("name/other/third", O_RDONLY);
               auto found = at->Lookup("name");
               if (found.ok()) inodes.push_back(*found);
               break;

@@ -32,6 +32,7 @@ void DirectoryInode::Forget() {
 void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
   changes_++;
   listing_.reset();
+  gofer_fs().ahead().clear();
   if (names_ == nullptr) return;
   if (child == nullptr) {
     auto it = names_->find(name);
@@ -44,29 +45,26 @@ void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
   }
 }
 
-Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) { return LookupAndMaybeOpen(name, 0); }
-
-Result<RefPtr<vfs::Inode>> DirectoryInode::LookupToOpen(std::string_view name, int access) {
-  return LookupAndMaybeOpen(name, gofer::kWalkOpen | static_cast<uint32_t>(access));
-}
-
-Result<RefPtr<vfs::Inode>> DirectoryInode::LookupAndMaybeOpen(std::string_view name, uint32_t open_flags) {
+Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
   if (!gofer::ValidName(name)) return Errno::kENOENT;
+  for (GoferFileSystem::Ahead& known : gofer_fs().ahead()) {
+    if (known.directory != this || known.name != name) continue;
+    known.directory.reset();  // good once
+    if (!known.inode) return Errno::kENOENT;
+    return RefPtr<vfs::Inode>(std::move(known.inode));
+  }
   if (names_ != nullptr) {
     auto it = names_->find(name);
     if (it == names_->end()) return Errno::kENOENT;
-    if (it->second.attributes != nullptr && open_flags == 0) {
-      WireAttributes attributes = *it->second.attributes;
-      it->second.attributes.reset();
-      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, attributes, this, name)));
+    if (it->second.attributes != nullptr) {
+      std::unique_ptr<WireAttributes> attributes = std::move(it->second.attributes);
+      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
     }
-    it->second.attributes.reset();
   }
   Handle handle = TRY(EnsureHandle());
-  WalkResult found = TRY(WalkOne(connection(), handle, name, open_flags));
+  WalkResult found = TRY(WalkOne(connection(), handle, name, 0));
   RefPtr<GoferInode> inode = TRY(gofer_fs().Instantiate(found.handle, found.attributes, this, name));
   if (S_ISLNK(inode->type())) static_cast<SymlinkInode&>(*inode).set_target(std::move(found.target));
-  if (found.fd.valid()) static_cast<RegularInode&>(*inode).AdoptFd(std::move(found.fd), (open_flags & O_ACCMODE) != O_RDONLY);
   return RefPtr<vfs::Inode>(std::move(inode));
 }
 

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,7 @@ class DirectoryInode final : public GoferInode {
   ~DirectoryInode() override;
 
   Result<RefPtr<vfs::Inode>> Lookup(std::string_view name) override;
+  void LookupAhead(std::string_view rest, int access) override;
   Result<RefPtr<vfs::Inode>> Create(std::string_view name, const vfs::CreateOptions& options) override;
   Result<RefPtr<vfs::Inode>> Mkdir(std::string_view name, const vfs::CreateOptions& options) override;
   Result<RefPtr<vfs::Inode>> Mknod(std::string_view name, const vfs::CreateOptions& options) override;
@@ -42,9 +44,6 @@ class DirectoryInode final : public GoferInode {
   bool Revalidate(std::string_view name, vfs::Inode* child) override;
   bool revalidates() const override { return gofer_fs().shared(); }
   Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
-
-  // Lookup for a caller who will open what it finds, if that is a regular file: saves the second call. `access`: O_RDONLY or O_RDWR.
-  Result<RefPtr<vfs::Inode>> LookupToOpen(std::string_view name, int access);
 
   // All entries, "." and ".." left out. May ask the gofer.
   Result<RefPtr<Listing>> List();
@@ -61,7 +60,7 @@ class DirectoryInode final : public GoferInode {
   };
   using Names = std::map<std::string, Known, std::less<>>;
 
-  Result<RefPtr<vfs::Inode>> LookupAndMaybeOpen(std::string_view name, uint32_t open_flags);
+  Result<void> WalkAhead(std::span<const std::string_view> names, uint32_t open_flags);
   Result<RefPtr<GoferInode>> CreateCall(gofer::Opcode opcode, std::string_view name, std::string_view target,
                                         const vfs::CreateOptions& options, uint32_t mode);
   Result<void> RemoveCall(std::string_view name, GoferInode& child, uint32_t flags);

@@ -17,7 +17,10 @@ using gofer::WireAttributes;
 GoferFileSystem::GoferFileSystem(RefPtr<Connection> connection, const Options& options)
     : vfs::FileSystem("gofer", options.source), connection_(std::move(connection)), options_(options) {}
 
-GoferFileSystem::~GoferFileSystem() { root_.reset(); }
+GoferFileSystem::~GoferFileSystem() {
+  ahead_.clear();
+  root_.reset();
+}
 
 RefPtr<vfs::Inode> GoferFileSystem::root() { return root_; }
 

@@ -44,6 +44,15 @@ class GoferFileSystem final : public vfs::FileSystem {
   // `parent` and `name` say where to find it. EIO for attributes that make no sense.
   Result<RefPtr<GoferInode>> Instantiate(gofer::Handle handle, const gofer::WireAttributes& attributes, DirectoryInode* parent,
                                          std::string_view name);
+  // What a walk ahead learned (DirectoryInode::LookupAhead), for the lookups that follow at once. Forgotten with the next walk ahead and when
+  // any name changes.
+  struct Ahead {
+    RefPtr<DirectoryInode> directory;
+    std::string name;
+    RefPtr<GoferInode> inode;  // null: there is none
+  };
+  std::vector<Ahead>& ahead() { return ahead_; }
+
   // The inode number that applications see: the host's on the export's own device, a mixture elsewhere.
   uint64_t VisibleIno(uint64_t dev, uint64_t ino) const;
 
@@ -56,6 +65,7 @@ class GoferFileSystem final : public vfs::FileSystem {
   uint64_t root_dev_ = 0;
   absl::flat_hash_map<InodeKey, GoferInode*> inodes_;  // weak
   RefPtr<GoferInode> root_;
+  std::vector<Ahead> ahead_;
 };
 
 class GoferInode : public vfs::Inode {
