@@ -41,33 +41,10 @@ class PtracePlatform final : public Platform {
   void Shutdown() override { tracer_->Shutdown(); }
 
   std::vector<int> host_syscalls() const override {
-    return {
-        SYS_ptrace,
-        SYS_wait4,
-        SYS_kill,
-        SYS_tgkill,
-        SYS_gettid,
-        SYS_getpid,
-        SYS_sched_setaffinity,  // tracees
-        SYS_rt_sigreturn,
-        SYS_rt_sigprocmask,
-        SYS_futex,  // waking the tracer
-        SYS_sendmsg,
-        SYS_fcntl,
-        SYS_close,  // passing descriptors
-        // The tracer thread, which is started by the first address space.
-        SYS_clone,
-        SYS_clone3,
-        SYS_mmap,
-        SYS_mprotect,
-        SYS_munmap,
-        SYS_madvise,
-        SYS_set_robust_list,
-        SYS_rseq,
-        SYS_prctl,
-        SYS_sched_yield,
-        SYS_exit,
-    };
+    // Besides what any thread of the Sentry needs: memory, locks, starting a thread.
+    return {SYS_ptrace, SYS_wait4,   SYS_kill,  SYS_tgkill,       SYS_sched_setaffinity,
+            SYS_getcpu, SYS_sendmsg, SYS_fcntl, SYS_rt_sigreturn, SYS_rt_sigprocmask,
+            SYS_close,  SYS_gettid,  SYS_getpid};
   }
 
  private:

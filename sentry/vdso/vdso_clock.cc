@@ -1,16 +1,13 @@
 #include "sentry/vdso/vdso_clock.h"
 
 #include <cpuid.h>
-#include <fcntl.h>
 #include <time.h>
-#include <unistd.h>
 #include <x86intrin.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 
 #include "base/event_loop.h"
 
@@ -39,6 +36,11 @@ constexpr int64_t kStepped = kMillisecond;
 // them.
 constexpr int64_t kOffsetNoise = kMicrosecond;
 constexpr int kSampleTries = 8;
+// A host that reads its clock from anything but the counter takes longer than this, and has its
+// reasons: it has compared the CPUs' counters and watched them since it started.
+constexpr int64_t kMaxHostClockCost = 400;
+// After so many steps the counter is not what CPUID says it is.
+constexpr int kMaxResets = 100;
 
 uint64_t ReadTsc() {
   _mm_lfence();
@@ -71,30 +73,11 @@ int64_t Scale(uint64_t ticks, uint64_t factor) {
   return static_cast<int64_t>(static_cast<unsigned __int128>(ticks) * factor >> kFactorShift);
 }
 
-bool InvariantTsc() {
-  unsigned eax, ebx, ecx, edx;
-  return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) != 0 && (edx & 1 << 8) != 0;
-}
-
 }  // namespace
 
 bool VdsoClock::TscUsable() {
-  // The kernel's verdict, where it can be read: it has compared the CPUs' counters and watched them
-  // since.
-  char name[64] = {};
-  int fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource",
-                O_RDONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    ssize_t n = read(fd, name, sizeof name - 1);
-    close(fd);
-    std::string_view source(name, n > 0 ? n : 0);
-    if (source.starts_with("tsc")) return true;
-    // Paravirtual clocks are computed from the counter too, but do not say whether it is the same
-    // everywhere.
-    if (!source.starts_with("kvm-clock") && !source.starts_with("hyperv") && !source.empty())
-      return false;
-  }
-  return InvariantTsc();
+  unsigned eax, ebx, ecx, edx;
+  return __get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) != 0 && (edx & 1 << 8) != 0;
 }
 
 VdsoClock::VdsoClock(void* page) : params_(static_cast<Params*>(page)), usable_(TscUsable()) {
@@ -106,6 +89,7 @@ VdsoClock::~VdsoClock() { Withdraw(); }
 
 void VdsoClock::Reset() {
   Withdraw();
+  if (++resets_ > kMaxResets) usable_ = false;
   if (!usable_) {
     next_refresh_ = INT64_MAX;
     return;
@@ -125,7 +109,7 @@ VdsoClock::Sample VdsoClock::TakeSample() {
     uint64_t width = ReadTsc() - before;
     if (width >= best_width) continue;
     best_width = width;
-    best = {before + width / 2, monotonic};
+    best = {before + width / 2, monotonic, width};
   }
   return best;
 }
@@ -166,6 +150,10 @@ void VdsoClock::RefreshNow() {
     }
   }
   if (factor == 0) return Reset();
+  if (!ready() && Scale(now.width, factor) > kMaxHostClockCost) {
+    usable_ = false;
+    return Reset();
+  }
   int64_t interval = std::min(baseline * kIntervalPerBaseline, kMaxInterval);
   if (ahead > 0) {
     // Flatter, to meet the host's clock when the next refresh is due; but no less than half as

@@ -49,13 +49,15 @@ class VdsoClock {
 
   bool ready() const { return params_->ready != 0; }
 
-  // Whether this host's TSC runs at one rate on all CPUs.
+  // Whether CPUID promises that the TSC runs at one rate, always. The clock has doubts of its own
+  // too.
   static bool TscUsable();
 
  private:
   struct Sample {
     uint64_t tsc;
     int64_t monotonic;
+    uint64_t width;  // ticks that reading the clock took
   };
   static Sample TakeSample();
 
@@ -69,6 +71,7 @@ class VdsoClock {
 
   Params* params_;
   bool usable_;
+  int resets_ = 0;
   int64_t next_refresh_ = 0;
   Sample anchor_ = {};       // the factor is measured from here
   Sample next_anchor_ = {};  // becomes anchor_ when it is old enough; monotonic 0: none
