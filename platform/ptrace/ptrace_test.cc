@@ -184,8 +184,10 @@ TEST(Ptrace, TheListedHostCallsSuffice) {
     // On the tracer thread now: allow it, for the rest of its life, what the platform lists and
     // what memory, locks and the event loop need.
     std::vector<int> allowed = machine.platform().host_syscalls();
-    for (int nr : {SYS_write, SYS_futex, SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_prctl})
+    for (int nr : {SYS_write, SYS_futex, SYS_brk, SYS_mmap, SYS_munmap, SYS_mprotect, SYS_madvise,
+                   SYS_prctl, SYS_sched_yield, SYS_exit}) {
       allowed.push_back(nr);
+    }
     std::vector<sock_filter> filter = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
     for (int nr : allowed) {
