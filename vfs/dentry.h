@@ -31,6 +31,7 @@ class Dentry : public RefCounted {
   bool unlinked() const { return unlinked_; }                // " (deleted)" in /proc
   uint32_t type() const { return type_; }                    // S_IFMT bits; 0: negative
   bool is_directory() const { return S_ISDIR(type_); }
+  bool must_revalidate() const { return must_revalidate_; }
   bool is_symlink() const { return S_ISLNK(type_); }
 
   // The child as cached or looked up now (a negative dentry when there is none). The name was checked. May park.
@@ -70,13 +71,15 @@ class Dentry : public RefCounted {
   friend class DentryCache;
   void Hash();       // into the parent's children
   void Unhash();
-  RefPtr<Dentry> Insert(std::string_view name, RefPtr<Inode> inode, bool cached);
+  RefPtr<Dentry> Insert(std::string_view name, RefPtr<Inode> inode);
+  void SetInode(RefPtr<Inode> inode);
 
   RefPtr<Dentry> parent_;
   std::string name_;
   RefPtr<Inode> inode_;
   uint32_t type_ = 0;
   bool unlinked_ = false;
+  bool must_revalidate_ = false;  // children found in the cache are to be asked about
   bool hashed_ = false;         // found by the parent
   bool cached_ = false;         // the cache holds a reference; in its list
   mutable bool used_ = false;   // found since the cache last looked

@@ -153,6 +153,7 @@ class FileSystem : public RefCounted {
 
   // MS_RDONLY (for all its mounts), MS_SYNCHRONOUS... as given to mount(2).
   unsigned long flags = 0;
+  int mount_count = 0;  // kept by Mount
   virtual Result<struct statfs> StatFs() = 0;
   // The file system's own options for mountinfo ("size=64k,mode=755").
   virtual std::string MountOptions() { return ""; }

@@ -54,6 +54,8 @@ class Mount : public RefCounted {
   // Propagation, mount_namespaces(7): peer group ids, 0 for none. Changed by SetPropagation only.
   int peer_group = 0, master_group = 0;
   bool unbindable = false;
+  bool expiring = false;           // marked by umount2(2) MNT_EXPIRE
+  int copied_from = 0;             // id of the mount that it is a copy of
 
  private:
   friend class MountTree;
