@@ -54,6 +54,20 @@ StatusOr<Fd> ForwardedSignals(Terminal terminal) {
   return Fd(TRY_HOST(HOST(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)), "signalfd"));
 }
 
+StatusOr<Fd> TerminationSignals() {
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (int signo : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&mask, signo);
+  sigprocmask(SIG_BLOCK, &mask, nullptr);
+  return Fd(TRY_HOST(HOST(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK)), "signalfd"));
+}
+
+boot::Status CheckInterrupted(const Fd& termination_signals) {
+  signalfd_siginfo info;
+  if (read(termination_signals.get(), &info, sizeof info) != sizeof info) return boot::Status();
+  return boot::Error("interrupted by signal ", info.ssi_signo);
+}
+
 StatusOr<int> WaitInForeground(pid_t child, int master, const std::function<void(int)>& forward) {
   Fd signals = TRY_STATUS(ForwardedSignals(Terminal::kNone));
   Fd pidfd(TRY_HOST(HOST(static_cast<int>(syscall(SYS_pidfd_open, child, 0))), "pidfd_open"));

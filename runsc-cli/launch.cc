@@ -1,6 +1,7 @@
 #include "runsc-cli/launch.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -12,6 +13,7 @@
 
 #include "base/host.h"
 #include "base/log.h"
+#include "runsc-cli/foreground.h"
 #include "sentry/boot/sandbox_setup.h"
 #include "sentry/boot/timeline.h"
 
@@ -105,6 +107,13 @@ Status WriteIdMap(pid_t pid, const char* name, unsigned id) {
   return Status();
 }
 
+// The host's OOM killer must see the container's wish; to be spared more than we are needs CAP_SYS_RESOURCE.
+void SetOomScore(pid_t pid, int value) {
+  std::string path = StrCat("/proc/", pid, "/oom_score_adj"), text = StrCat(value);
+  Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!HOST(write(file.get(), text.data(), text.size())).ok()) LOG_WARNING("cannot set oom_score_adj to {}", value);
+}
+
 // In the child: stdio of the container becomes 0, 1 and 2, so that nothing else can be taken for it.
 void PlaceStdio(boot::BootConfig& config) {
   // Above 2 first: one may be another's number.
@@ -159,6 +168,7 @@ StatusOr<Launched> Launch(LaunchRequest request) {
     launched.sentry = *pid;
     boot::TimelinePhase("sentry cloned");
     if (request.cgroup != nullptr) status = request.cgroup->Join(launched.sentry);
+    if (config.spec.process.oom_score_adj) SetOomScore(launched.sentry, *config.spec.process.oom_score_adj);
     if (status.ok()) status = WriteIdMap(launched.sentry, "uid_map", config.uid);
     if (status.ok()) status = WriteIdMap(launched.sentry, "gid_map", config.gid);
   }
@@ -177,7 +187,10 @@ Status Release(const Launched& launched) {
   return Status();
 }
 
-Status AwaitReady(const Launched& launched) {
+Status AwaitReady(const Launched& launched, const Fd& interrupts) {
+  pollfd polls[2] = {{.fd = launched.sync.get(), .events = POLLIN}, {.fd = interrupts.get(), .events = POLLIN}};
+  TRY_HOST(HOST_RETRY(poll(polls, 2, -1)), "waiting for the sandbox");
+  RETURN_IF_ERROR(CheckInterrupted(interrupts));
   char text[4096];
   ssize_t n = TRY_HOST(HOST_RETRY(recv(launched.sync.get(), text, sizeof text, 0)), "waiting for the sandbox");
   if (n > 0 && text[0] == 'R') return Status();

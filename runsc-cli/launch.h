@@ -42,7 +42,7 @@ boot::StatusOr<Launched> Launch(LaunchRequest request);
 
 // Lets the Sentry go on.
 boot::Status Release(const Launched& launched);
-// Waits until it has loaded init, or says in one line why not.
-boot::Status AwaitReady(const Launched& launched);
+// Waits until it has loaded init, or says in one line why not. `interrupts`: TerminationSignals, which end the wait.
+boot::Status AwaitReady(const Launched& launched, const Fd& interrupts);
 
 }  // namespace cli

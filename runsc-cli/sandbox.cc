@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "runsc-cli/cgroup.h"
 #include "runsc-cli/console.h"
+#include "runsc-cli/foreground.h"
 #include "runsc-cli/hooks.h"
 #include "runsc-cli/platforms.h"
 #include "runsc-cli/report.h"
@@ -115,6 +116,7 @@ Status CheckConsole(bool terminal, const std::string& console_socket, bool foreg
 StatusOr<CreatedSandbox> CreateSandbox(CreateRequest request) {
   const Options& options = *request.options;
   StateStore store(options.root);
+  Fd interrupts = TRY_STATUS(TerminationSignals());
   ContainerDir dir = TRY_STATUS(store.Create(request.id));
   Rollback rollback(dir);
 
@@ -151,8 +153,9 @@ StatusOr<CreatedSandbox> CreateSandbox(CreateRequest request) {
   rollback.gofer = state.gofer = TRY_STATUS(Identify(launched.gofer));
   RETURN_IF_ERROR(dir.Save(state));
   RETURN_IF_ERROR(RunCreateHooks(hooks, state));
+  RETURN_IF_ERROR(CheckInterrupted(interrupts));
   RETURN_IF_ERROR(Release(launched));
-  RETURN_IF_ERROR(AwaitReady(launched));
+  RETURN_IF_ERROR(AwaitReady(launched, interrupts));
   boot::TimelinePhase("sandbox ready");
 
   state.status = ContainerStatus::kCreated;

@@ -56,6 +56,9 @@ void ResetSignals() {
   // Handlers and masks of the command line mean nothing here. SIGPIPE: a pipe that closed is an error code to the kernel.
   for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
   signal(SIGPIPE, SIG_IGN);
+  // The init of a pid namespace survives its own SIGABRT, and abort(3) would end in an exit status that looks like the
+  // application's. A fault ends it for certain.
+  signal(SIGABRT, [](int) { __builtin_trap(); });
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
