@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include "absl/debugging/stacktrace.h"
-#include "absl/debugging/symbolize.h"
 
 namespace base {
 
@@ -41,15 +40,9 @@ void Fatal(const char* file, int line, const char* what) {
   if (fatal_context != nullptr) message += " " + fatal_context();
   void* frames[32];
   int depth = absl::GetStackTrace(frames, 32, 1);
+  // Addresses, for addr2line(1): a symbolizer opens files, for which the Sentry's filter kills before a word is written.
   message += " stack:";
-  for (int i = 0; i < depth; i++) {
-    char name[256];
-    if (absl::Symbolize(frames[i], name, sizeof name)) {
-      message += fmt::format(" {}", name);
-    } else {
-      message += fmt::format(" {}", frames[i]);
-    }
-  }
+  for (int i = 0; i < depth; i++) message += fmt::format(" {}", frames[i]);
   WriteLine("F", message);
   abort();
 }

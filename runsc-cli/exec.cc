@@ -165,6 +165,8 @@ StatusOr<int> Exec(const Options& options, const ExecFlags& flags, const std::st
   control::Response response = TRY_STATUS(client.Call(std::move(request), stdio));
   int pid = response.exec().pid();
 
+  // Blocked before there is a process that they could end.
+  TRY_STATUS(ForwardedSignals(process.terminal ? Terminal::kOurs : Terminal::kNone));
   pid_t stand_in = TRY_HOST(HOST(fork()), "fork");
   if (stand_in == 0) {
     if (!flags.detach) prctl(PR_SET_PDEATHSIG, SIGKILL);
