@@ -1,10 +1,14 @@
 #include "platform/systrap/stub_pool.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
+
 #include "base/host.h"
 #include "base/kernel_lock.h"
+#include "base/log.h"
 
 namespace platform::systrap {
 
@@ -13,6 +17,15 @@ namespace {
 constexpr uint32_t kMaxSlots = 4096;
 constexpr int kAhead = 1;
 constexpr size_t kMaxUsed = 8;
+constexpr int64_t kPatienceNs = 10'000'000'000;
+
+// Whether this process is under any seccomp filter already: only then can it be under a notifier, which bars another.
+bool IsFiltered() {
+  Fd status(open("/proc/self/status", O_RDONLY | O_CLOEXEC));
+  char text[4096] = {};
+  if (!status.valid() || read(status.get(), text, sizeof text - 1) <= 0) return true;
+  return strstr(text, "Seccomp:\t0") == nullptr;
+}
 
 }  // namespace
 
@@ -42,6 +55,8 @@ Result<void> StubPool::Start(const Platform::Options& options) {
   memory_ = static_cast<char*>(memory);
   TRY(zygote_.Start(options, control_.get()));
   for (int i = 0; i < kAhead; i++) TRY(Request());
+  // The answer takes some 200 us, so wait for it only where it is in doubt.
+  if (IsFiltered()) ready_.push_back(TRY(Receive()));
   return {};
 }
 
@@ -78,25 +93,44 @@ Result<RefPtr<StubProcess>> StubPool::Take() {
     used_.pop_back();
     if (!stub->dead()) return stub;
   }
-  if (requested_ <= waiting_) TRY(Request());
-  waiting_++;
-  Result<StubListeners> listeners = zygote_.Receive(Zygote::Wait::kNo);
-  if (!listeners.ok() && listeners.error() == Errno::kEAGAIN) {
-    KernelLock::Unlocked unlocked;
-    listeners = zygote_.Receive(Zygote::Wait::kYes);
-  }
-  waiting_--;
-  requested_--;
-  if (!listeners.ok()) return listeners.error();
-  if (!listeners->app.valid() || !listeners->helper.valid()) {
-    free_slots_.push_back(listeners->slot);
-    return Errno::kEAGAIN;
+  StubListeners listeners;
+  if (!ready_.empty()) {
+    listeners = std::move(ready_.back());
+    ready_.pop_back();
+  } else {
+    listeners = TRY(Receive());
   }
   while (requested_ - waiting_ < kAhead) {
     if (!Request().ok()) break;
   }
   live_++;
-  return StubProcess::Adopt(*this, listeners->slot, std::move(listeners->helper), std::move(listeners->app));
+  RefPtr<StubProcess> stub =
+      TRY(StubProcess::Adopt(*this, listeners.slot, std::move(listeners.helper), std::move(listeners.app)));
+  stubs_.insert(stub.get());
+  return stub;
+}
+
+Result<StubListeners> StubPool::Receive() {
+  if (requested_ <= waiting_) TRY(Request());
+  waiting_++;
+  Result<StubListeners> listeners = zygote_.Receive(Zygote::Wait::kNo);
+  if (!listeners.ok() && listeners.error() == Errno::kEAGAIN) {
+    if (KernelLock::HeldByCurrentThread()) {
+      KernelLock::Unlocked unlocked;
+      listeners = zygote_.Receive(Zygote::Wait::kYes);
+    } else {
+      listeners = zygote_.Receive(Zygote::Wait::kYes);  // at set-up
+    }
+  }
+  waiting_--;
+  requested_--;
+  if (!listeners.ok()) return listeners.error();
+  if (listeners->error != 0) {
+    LOG_WARNING("systrap: a stub could not be set up: errno {}", listeners->error);
+    free_slots_.push_back(listeners->slot);
+    return static_cast<Errno>(listeners->error);
+  }
+  return listeners;
 }
 
 bool StubPool::TakeBack(StubProcess& stub) {
@@ -107,7 +141,19 @@ bool StubPool::TakeBack(StubProcess& stub) {
 
 void StubPool::OnStubGone(StubProcess& stub) {
   std::erase_if(used_, [&](const RefPtr<StubProcess>& used) { return used.get() == &stub; });
+  stubs_.erase(&stub);
   free_slots_.push_back(stub.slot());
+}
+
+void StubPool::WatchSignals() {
+  if (!watchdog_.armed()) watchdog_.Arm(base::MonotonicNow() + kPatienceNs);
+}
+
+void StubPool::CheckSignals() {
+  const int64_t now = base::MonotonicNow();
+  bool outstanding = false;
+  for (StubProcess* stub : stubs_) outstanding |= stub->CheckSignals(now, kPatienceNs);
+  if (outstanding) WatchSignals();
 }
 
 }  // namespace platform::systrap

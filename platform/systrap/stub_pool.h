@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "base/event_loop.h"
 #include "base/fd.h"
 #include "base/ref.h"
 #include "base/result.h"
@@ -31,12 +33,18 @@ class StubPool {
   void OnStubGone(StubProcess& stub);
   void OnStubDeleted() { live_--; }
 
+  // Looks after threads that were sent the interrupt signal.
+  void WatchSignals();
+
   char* slot_memory(uint32_t slot) const { return memory_ + slot * kSlotSize; }
   const Zygote& zygote() const { return zygote_; }
   bool synchronous() const { return synchronous_; }
+  void set_synchronous(bool synchronous) { synchronous_ = synchronous; }
 
  private:
   Result<void> Request();
+  Result<StubListeners> Receive();
+  void CheckSignals();
 
   Zygote zygote_;
   Fd control_;
@@ -49,6 +57,9 @@ class StubPool {
   bool synchronous_ = true;
   std::atomic<int> live_{0};  // StubProcess objects
   std::vector<RefPtr<StubProcess>> used_;
+  std::vector<StubListeners> ready_;  // received before anybody asked
+  absl::flat_hash_set<StubProcess*> stubs_;  // alive
+  base::Timer watchdog_{[this] { CheckSignals(); }};
 };
 
 }  // namespace platform::systrap

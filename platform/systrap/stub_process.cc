@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/event_loop.h"
 #include "base/host.h"
 #include "base/kernel_lock.h"
 #include "base/log.h"
@@ -45,8 +46,7 @@ StubProcess::~StubProcess() { pool_.OnStubDeleted(); }
 Result<RefPtr<StubProcess>> StubProcess::Adopt(StubPool& pool, uint32_t slot, Fd helper, Fd app) {
   auto stub = RefPtr<StubProcess>::Adopt(
       new StubProcess(pool, slot, pool.slot_memory(slot), std::move(helper), std::move(app)));
-  stub->helper_.SetSynchronousWakeUp();
-  stub->app_.SetSynchronousWakeUp();
+  pool.set_synchronous(stub->helper_.SetSynchronousWakeUp() && stub->app_.SetSynchronousWakeUp());
   seccomp_notif notification;
   TRY(stub->helper_.Receive(notification));
   stub->helper_notification_ = notification.id;
@@ -193,18 +193,21 @@ Result<HostThread*> StubProcess::AcquireThread() {
       }
     }
     if (spawn_error_ != Errno{}) return std::exchange(spawn_error_, Errno{});
-    if (spawning_ == 0 && spawner_notification_ != 0) {
-      if (threads_.size() + 1 >= STUB_MAX_THREADS) return Errno::kEAGAIN;
-      spawning_ = static_cast<int>(threads_.size()) + 1;
-      const uint64_t area = STUB_AREAS + uint64_t{STUB_AREA_SIZE} * spawning_;
-      const stack_t stack = {reinterpret_cast<void*>(area), 0, STUB_AREA_HEADER};
-      memcpy(local_ + STUB_NEXT_STACK, &stack, sizeof stack);
-      QueueReply(*this, std::exchange(spawner_notification_, 0), spawning_);
-    }
+    if (threads_.size() + 1 >= STUB_MAX_THREADS) return Errno::kEAGAIN;
+    StartThread();
     spawn_waiters_.push_back(Fiber::Current());
     Fiber::Park();
     std::erase(spawn_waiters_, Fiber::Current());
   }
+}
+
+void StubProcess::StartThread() {
+  if (spawning_ != 0 || spawner_notification_ == 0) return;
+  spawning_ = static_cast<int>(threads_.size()) + 1;
+  const uint64_t area = STUB_AREAS + uint64_t{STUB_AREA_SIZE} * spawning_;
+  const stack_t stack = {reinterpret_cast<void*>(area), 0, STUB_AREA_HEADER};
+  memcpy(local_ + STUB_NEXT_STACK, &stack, sizeof stack);
+  QueueReply(*this, std::exchange(spawner_notification_, 0), spawning_);
 }
 
 void StubProcess::Resume(HostThread& thread, int64_t value) {
@@ -212,7 +215,22 @@ void StubProcess::Resume(HostThread& thread, int64_t value) {
   QueueReply(*this, std::exchange(thread.notification, 0), value);
 }
 
-void StubProcess::Signal(HostThread& thread) { (void)syscall(SYS_tgkill, pid_, thread.tid, kInterruptSignal); }
+void StubProcess::Signal(HostThread& thread) {
+  (void)syscall(SYS_tgkill, pid_, thread.tid, kInterruptSignal);
+  if (thread.signalled_at != 0) return;
+  thread.signalled_at = base::MonotonicNow();
+  pool_.WatchSignals();
+}
+
+bool StubProcess::CheckSignals(int64_t now_ns, int64_t patience_ns) {
+  bool outstanding = false;
+  for (auto& thread : threads_) {
+    if (thread->signalled_at == 0) continue;
+    outstanding = true;
+    if (now_ns - thread->signalled_at >= patience_ns) Kill();
+  }
+  return outstanding;
+}
 
 void StubProcess::FreeThread(HostThread& thread) {
   thread.context = nullptr;
@@ -259,6 +277,7 @@ void StubProcess::OnNewThread(const seccomp_notif& n) {
   if (spawner_tid_ == 0 && AtSite(n, StubSpawnerSite, STUB_DOORBELL)) {
     spawner_tid_ = static_cast<pid_t>(n.pid);
     OnSpawnerNotification(n);
+    StartThread();  // every address space needs one
     return;
   }
   if (spawning_ != 0 && AtSite(n, StubSigaltstackSite, SYS_sigaltstack)) {
@@ -289,6 +308,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     if (it == by_tid_.end()) return OnNewThread(n);
     last_ = thread = it->second;
   }
+  thread->signalled_at = 0;
   thread->notification = n.id;
   thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL);
   thread->frame = 0;

@@ -45,6 +45,7 @@ struct HostThread {
   bool at_doorbell = false;
   uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
   int leave_attempts = 0;
+  int64_t signalled_at = 0;  // when the first interrupt signal that it has not reacted to was sent; 0: none
 
   StubArea area() const;
 };
@@ -71,11 +72,15 @@ class StubProcess : public RefCounted {
   void LeaveThread(HostThread& thread);
   // Answers the thread's doorbell or system call, which goes to application code.
   void Resume(HostThread& thread, int64_t value);
-  // Sends the interrupt signal.
+  // Sends the interrupt signal. A thread that does not react for long has blocked it, by returning from a signal frame of
+  // its own making: its process is killed.
   void Signal(HostThread& thread);
 
   // The address space is gone: contexts are detached and the stub recycled or killed.
   void Retire();
+
+  // Whether signals are outstanding; kills the process when one is older than `patience_ns`.
+  bool CheckSignals(int64_t now_ns, int64_t patience_ns);
 
   // By the worker.
   void OnNotification(const seccomp_notif& notification);
@@ -110,6 +115,8 @@ class StubProcess : public RefCounted {
   Result<void> RunCommands(const std::vector<StubCommand>& batch, std::vector<QueuedDescriptor>& descriptors);
   void Order(const StubCommand* commands, size_t count);
   Result<void> ReceiveHelper(size_t ordered);
+  // Starts a thread unless one is being started already; waiters are woken when it is idle.
+  void StartThread();
   void OnSpawnerNotification(const seccomp_notif& notification);
   void OnNewThread(const seccomp_notif& notification);
   void FreeThread(HostThread& thread);

@@ -107,6 +107,7 @@ STUB_INLINE void SendReply(uint32_t slot, int error, int helper_listener, int ap
   SendReply(slot, error, helper_listener, *listener);
   if (error != 0) Call(SYS_exit_group, 1);
   // Only the memory file stays open.
+  Call(SYS_close_range, 0, STUB_MEMORY_FD - 1, 0);
   Call(SYS_close_range, STUB_MEMORY_FD + 1, 0xffffffff, 0);
   StubHelperStart();
 }

@@ -16,6 +16,7 @@ namespace platform::systrap {
 // What a fresh stub gives the Sentry.
 struct StubListeners {
   uint32_t slot = 0;
+  int error = 0;  // errno; the others are valid only when it is 0
   Fd helper;
   Fd app;
 };

@@ -174,8 +174,7 @@ Result<StubListeners> Zygote::Receive(Wait wait) {
     result.helper = Fd(fds[0]);
     result.app = Fd(fds[1]);
   }
-  // Without listeners the slot's stub does not exist; the caller sees invalid descriptors.
-  if (reply.error != 0) LOG_WARNING("systrap: a stub could not be set up: errno {}", reply.error);
+  result.error = reply.error == 0 && !result.app.valid() ? EMFILE : reply.error;
   return result;
 }
 
