@@ -47,7 +47,8 @@ Result<void> PtraceAddressSpace::Protect(uint64_t address, uint64_t length, int 
 }
 
 Result<void> PtraceAddressSpace::Flush() {
-  if (calls_.empty()) return {};
+  // A batch that the tracer thread makes right now without the kernel lock is waited for too.
+  if (calls_.empty() && !flushing_) return {};
   Result<void> result;
   tracer_->Do([&] { result = FlushNow(); });
   return result;
@@ -55,16 +56,32 @@ Result<void> PtraceAddressSpace::Flush() {
 
 Result<void> PtraceAddressSpace::FlushNow() {
   if (calls_.empty()) return {};
+  flushing_ = true;
+  Result<void> result = MakeCalls();
+  flushing_ = false;
+  return result;
+}
+
+Result<void> PtraceAddressSpace::MakeCalls() {
   std::vector<StubCall> calls = std::exchange(calls_, {});
   std::vector<PassedFd> fds = std::exchange(fds_, {});
   if (fds.empty()) return tracer_->Inject(stub_, calls);
 
   std::vector<int> numbers;
   for (const PassedFd& passed : fds) numbers.push_back(passed.fd.get());
-  std::vector<int> numbers_in_stub = TRY(tracer_->PassFds(numbers));
-  for (size_t i = 0; i < fds.size(); i++) calls[fds[i].call].args[4] = numbers_in_stub[i];
+  Result<std::vector<int>> in_stub = tracer_->PassFds(numbers);
+  for (size_t i = 0; i < fds.size(); i++) {
+    StubCall& call = calls[fds[i].call];
+    if (in_stub.ok()) {
+      call.args[4] = (*in_stub)[i];
+    } else {
+      // What the mapping was to replace must not stay, and the other changes must be made.
+      call = {SYS_munmap, {call.args[0], call.args[1]}};
+    }
+  }
   Result<void> result = tracer_->Inject(stub_, calls);
-  tracer_->CloseInStubs(numbers_in_stub);
+  if (!in_stub.ok()) return in_stub.error();
+  tracer_->CloseInStubs(*in_stub);
   return result;
 }
 

@@ -30,9 +30,12 @@ class PtraceAddressSpace final : public AddressSpace {
  private:
   Result<void> Queue(uint64_t address, uint64_t length, StubCall call, Fd fd);
 
+  Result<void> MakeCalls();
+
   std::shared_ptr<Tracer> tracer_;
   Stub* stub_;
   int memory_fd_;
+  bool flushing_ = false;  // FlushNow is under way
   std::vector<StubCall> calls_;
   struct PassedFd {
     size_t call;  // whose descriptor argument it is

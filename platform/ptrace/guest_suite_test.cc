@@ -293,6 +293,16 @@ TEST(Guest, MappingsChange) {
     event = touch(kPlace + 298 * 4096);
     ASSERT_EQ(event.kind, Kind::kSyscall);
     ASSERT_TRUE(context->EnsureRegisters().ok());
+    // Where a mapping cannot be replaced, the old one does not stay.
+    int pipe_fds[2];
+    ASSERT_EQ(pipe(pipe_fds), 0);
+    ASSERT_TRUE(space->Map(kPlace, 4096, pipe_fds[0], 0, PROT_READ, false).ok());
+    EXPECT_FALSE(space->Flush().ok());
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    event = touch(kPlace);
+    EXPECT_EQ(event.kind, Kind::kFault);
+    EXPECT_EQ(event.si_code, SEGV_MAPERR);
     // The stub's own region is out of reach.
     uint64_t top = machine.platform().max_user_address();
     EXPECT_FALSE(space->Map(top, 4096, machine.memory_fd(), 0, PROT_READ, false).ok());

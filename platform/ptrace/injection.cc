@@ -128,14 +128,25 @@ Result<void> Tracer::Inject(Stub* stub, const std::vector<StubCall>& calls) {
     if (!last.ok()) {
       if (done == 0 && last.error() == Errno::kESRCH) return Errno::kESRCH;
       const StubCall& failed = calls[next + done];
-      LOG_WARNING("ptrace: call {} of a stub for {:x}+{:x} failed: {}", failed.nr, failed.args[0],
-                  failed.args[1], ErrnoName(last.error()));
+      LOG_DEBUG("ptrace: call {} of a stub for {:x}+{:x} failed: {}", failed.nr, failed.args[0],
+                failed.args[1], ErrnoName(last.error()));
       if (result.ok()) result = last.error();
+      if (stub != &zygote_ && !UnmapAfterFailure(stub, failed)) return Errno::kESRCH;
       done++;
     }
     next += done;
   }
   return result;
+}
+
+bool Tracer::UnmapAfterFailure(Stub* stub, const StubCall& failed) {
+  uint64_t done;
+  StubCall unmap = {SYS_munmap, {failed.args[0], failed.args[1]}};
+  if (failed.nr != SYS_munmap && InjectRun(stub->leader, kCodeAddress, unmap, 1, &done).ok()) {
+    return true;
+  }
+  KillStub(stub);
+  return false;
 }
 
 Result<void> Tracer::SetUpZygote() {

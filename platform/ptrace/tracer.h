@@ -96,8 +96,9 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
   // as all the rest of a system call.
   void WakeOnThisCpu(pid_t tid, absl::FunctionRef<void()> wake);
 
-  // Makes the calls in a stub's leader in order; goes on after one that fails. Returns the first
-  // error.
+  // Makes the calls in a stub's leader in order; goes on after one that fails. What was mapped
+  // where a change failed is not left to the application: it goes, or else the stub. Returns the
+  // first error.
   Result<void> Inject(Stub* stub, const std::vector<StubCall>& calls);
   // Copies descriptors into the stubs' file table; their numbers there. Closed by CloseInStubs.
   Result<std::vector<int>> PassFds(const std::vector<int>& fds);
@@ -117,6 +118,8 @@ class Tracer : public std::enable_shared_from_this<Tracer> {
                              uint64_t calls, uint64_t* done, pid_t* child = nullptr);
   // Waits for a stop of this thread; what others report is kept for the main loop.
   Result<int> WaitFor(pid_t tid);
+  // False if the stub had to be killed.
+  bool UnmapAfterFailure(Stub* stub, const StubCall& failed);
   Result<Stub*> ForkStub();
   void KillStub(Stub* stub);
   void Forget(Stub* stub);
