@@ -1,0 +1,60 @@
+// sysfs(5): the CPUs and the classes that programs enumerate.
+
+#include <fmt/core.h>
+#include <sys/vfs.h>
+
+#include "sentry/proc/proc_fs.h"
+#include "vfs/fs/pseudo/pseudo.h"
+
+namespace proc {
+
+namespace {
+
+class SysFs final : public vfs::FileSystem {
+ public:
+  explicit SysFs(std::string source) : FileSystem("sysfs", std::move(source)) {
+    root_ = MakeRef<pseudo::StaticDirectory>(this);
+    int count = kernel::Kernel::Get().cpu_count();
+    std::string range = count > 1 ? fmt::format("0-{}\n", count - 1) : "0\n";
+    for (const char* name : {"block", "bus", "class", "dev", "firmware", "fs", "kernel", "module", "power"}) root_->Subdirectory(name);
+    for (const char* name : {"net", "block", "tty", "input"}) root_->Subdirectory("class").Subdirectory(name);
+    root_->Subdirectory("fs").Subdirectory("cgroup");
+    pseudo::StaticDirectory& cpus = root_->Subdirectory("devices").Subdirectory("system").Subdirectory("cpu");
+    for (const char* name : {"online", "possible", "present"}) cpus.AddText(name, range);
+    cpus.AddText("offline", "\n");
+    cpus.AddText("kernel_max", "8191\n");
+    for (int cpu = 0; cpu < count; cpu++) {
+      pseudo::StaticDirectory& topology = cpus.Subdirectory(fmt::format("cpu{}", cpu)).Subdirectory("topology");
+      topology.AddText("core_id", fmt::format("{}\n", cpu));
+      topology.AddText("physical_package_id", "0\n");
+      topology.AddText("thread_siblings_list", fmt::format("{}\n", cpu));
+      topology.AddText("core_siblings_list", range);
+      topology.AddText("thread_siblings", fmt::format("{:x}\n", 1u << cpu));
+    }
+    pseudo::StaticDirectory& nodes = root_->Subdirectory("devices").Subdirectory("system").Subdirectory("node");
+    for (const char* name : {"online", "possible", "has_cpu", "has_memory"}) nodes.AddText(name, "0\n");
+    pseudo::StaticDirectory& node = nodes.Subdirectory("node0");
+    node.AddText("cpulist", range);
+    node.AddText("distance", "10\n");
+    root_->Subdirectory("kernel").Subdirectory("mm").Subdirectory("transparent_hugepage").AddText("enabled", "always [madvise] never\n");
+    root_->Subdirectory("kernel").Subdirectory("mm").Subdirectory("transparent_hugepage").AddText("hpage_pmd_size", "2097152\n");
+  }
+
+  RefPtr<vfs::Inode> root() override { return root_; }
+  Result<struct statfs> StatFs() override {
+    struct statfs st = {};
+    st.f_type = 0x62656572;
+    st.f_bsize = st.f_frsize = 4096;
+    st.f_namelen = 255;
+    return st;
+  }
+
+ private:
+  RefPtr<pseudo::StaticDirectory> root_;
+};
+
+}  // namespace
+
+RefPtr<vfs::FileSystem> CreateSysFs(std::string source) { return MakeRef<SysFs>(std::move(source)); }
+
+}  // namespace proc
