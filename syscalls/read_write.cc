@@ -65,11 +65,13 @@ Result<uint64_t> ReadFile(Task& task, vfs::FileDescription& file, const UserRang
     return static_cast<uint64_t>(TRY(offset < 0 ? file.Read(nothing) : file.ReadAt(nothing, static_cast<uint64_t>(offset), 0)));
   }
   // The buffer is looked up anew for each attempt: mappings may change while the call blocks.
-  return static_cast<uint64_t>(TRY(WhileNotReady(file, EPOLLIN, base::kNoDeadline, [&]() -> Result<size_t> {
+  size_t got = TRY(WhileNotReady(file, EPOLLIN, base::kNoDeadline, [&]() -> Result<size_t> {
     mm::Pinned buffer = TRY(PinRanges(task, ranges, true));
     if (offset < 0) return file.Read(buffer.io());
     return file.ReadAt(buffer.io(), static_cast<uint64_t>(offset), rwf_flags);
-  })));
+  }));
+  vfs::NotifyAccessed(file);
+  return got;
 }
 
 namespace {
@@ -110,6 +112,7 @@ Result<uint64_t> WriteFile(Task& task, vfs::FileDescription& file, const UserRan
     ranges = &cut;
     size = allowed;
   }
+  TRY(vfs::PrepareWrite(file, *task.creds()));
   size_t done = 0;
   UserRanges rest;
   for (;;) {
@@ -137,6 +140,7 @@ Result<uint64_t> WriteFile(Task& task, vfs::FileDescription& file, const UserRan
     rest = Skip(all, done);
     ranges = &rest;
   }
+  vfs::NotifyModified(file);
   if ((rwf_flags & (RWF_SYNC | RWF_DSYNC)) != 0 || (file.flags() & (O_SYNC | O_DSYNC)) != 0) {
     if (S_ISREG(file.inode().type())) TRY(file.Sync((rwf_flags & RWF_SYNC) == 0 && (file.flags() & O_SYNC) != O_SYNC));
   }

@@ -117,9 +117,6 @@ void SetPropagation(Mount& mount, unsigned long type, bool recursive);
 // Where `path`, a place in `from`, is in `to`, a Clone of it made just now.
 Path TranslatePath(const Path& path, const MountNamespace& from, const MountNamespace& to);
 
-// `place` in `from`, as the same place in its clone `to` (unshare of a mount namespace).
-Path TranslatePath(const Path& place, const MountNamespace& from, const MountNamespace& to);
-
 // The absolute path of `place` as seen from `root` ("/a/b"); "(unreachable)..." as getcwd(2) says where it is outside,
 // with " (deleted)" appended for an unlinked dentry when `mark_deleted`.
 std::string PathName(const Path& place, const Path& root, bool mark_deleted = true);
