@@ -1,4 +1,4 @@
-// A kernel without application code, in place of sentry/boot/run_kernel.cc: runsc_fake is the whole of runsc but for it,
+// A kernel without application code, in place of runsc-cli/run_kernel.cc: runsc_fake is the whole of runsc but for it,
 // so that the verbs, the sandbox around a Sentry, its filter and the control protocol are tested for themselves.
 //
 // "Programs" are: exit N | hang | say TEXT | tty | violate | crash | leak; anything else does not exist.
