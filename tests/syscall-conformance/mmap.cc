@@ -35,7 +35,8 @@ TEST(Mmap, ReusedAddressIsZeroedAgain) {
 
 TEST(Mmap, Errors) {
   TempDir dir;
-  Fd reader(open(dir.File("f", "x").c_str(), O_RDONLY)), writer(open((dir / "f").c_str(), O_WRONLY));
+  Fd reader(open(dir.File("f", "x").c_str(), O_RDONLY));
+  Fd writer(open((dir / "f").c_str(), O_WRONLY));
   EXPECT_ERRNO(mmap(nullptr, 0, PROT_READ, kAnonymous, -1, 0), EINVAL);
   EXPECT_ERRNO(mmap(nullptr, kPage, PROT_READ, MAP_ANONYMOUS, -1, 0), EINVAL);
   EXPECT_ERRNO(mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE, -1, 0), EBADF);

@@ -1,7 +1,5 @@
-// sigaction(2), kill(2), sigprocmask(2), sigsuspend(2), sigtimedwait(2), rt_sigqueueinfo(2)
-#include <fcntl.h>
+// sigaction(2), kill(2), sigprocmask(2), signal(7)
 #include <poll.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
@@ -36,9 +34,6 @@ struct Signal : testing::Test {
 using Kill = Signal;
 using Sigaction = Signal;
 using Sigprocmask = Signal;
-using Restart = Signal;
-using Sigwait = Signal;
-using Sigqueue = Signal;
 
 TEST_F(Kill, HandlerRunsBeforeKillReturns) {
   ScopedHandler handler(SIGUSR1, Count);
@@ -364,161 +359,6 @@ TEST_F(Signal, InterruptsABusyLoop) {
   }
   other.join();
   EXPECT_EQ(count, 1);
-}
-
-// Calls `blocking` while another thread sends one SIGUSR1 after 50 ms, then runs `release` at
-// 150 ms.
-template <typename Blocking, typename Release>
-auto Interrupted(Blocking blocking, Release release) {
-  pthread_t self = pthread_self();
-  std::atomic<bool> done = false;
-  std::thread other([&] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-    for (int i = 0; i < 20 && !done; i++) SleepMs(5);
-    release();
-  });
-  errno = 0;
-  auto result = blocking();
-  int error = errno;
-  done = true;
-  other.join();
-  errno = error;
-  return result;
-}
-
-TEST_F(Restart, ReadOfPipeIsEintrWithoutSaRestart) {
-  int ends[2];
-  ASSERT_OK(pipe(ends));
-  Fd reader(ends[0]), writer(ends[1]);
-  ScopedHandler handler(SIGUSR1, Count);
-  char c;
-  EXPECT_ERRNO(Interrupted([&] { return read(reader, &c, 1); }, [] {}), EINTR);
-  EXPECT_EQ(count, 1);
-}
-
-TEST_F(Restart, ReadOfPipeContinuesWithSaRestart) {
-  int ends[2];
-  ASSERT_OK(pipe(ends));
-  Fd reader(ends[0]), writer(ends[1]);
-  ScopedHandler handler(SIGUSR1, Count, SA_RESTART);
-  char c;
-  EXPECT_EQ(Interrupted([&] { return read(reader, &c, 1); },
-                        [&] { EXPECT_EQ(write(writer, "x", 1), 1); }),
-            1);
-  EXPECT_EQ(count, 1);
-}
-
-TEST_F(Restart, PollNeverRestarts) {
-  ScopedHandler handler(SIGUSR1, Count, SA_RESTART);
-  EXPECT_ERRNO(Interrupted([] { return poll(nullptr, 0, 5000); }, [] {}), EINTR);
-}
-
-TEST_F(Restart, NanosleepReportsTheRest) {
-  ScopedHandler handler(SIGUSR1, Count, SA_RESTART);
-  timespec time = {5, 0}, rest = {};
-  EXPECT_ERRNO(Interrupted([&] { return nanosleep(&time, &rest); }, [] {}), EINTR);
-  EXPECT_GE(rest.tv_sec, 4);
-}
-
-TEST_F(Restart, IgnoredSignalDoesNotInterrupt) {
-  ScopedHandler handler(SIGUSR1, SIG_IGN);
-  int64_t start = NowMs();
-  EXPECT_EQ(Interrupted([] { return poll(nullptr, 0, 200); }, [] {}), 0);
-  EXPECT_GE(NowMs() - start, 195);
-}
-
-TEST_F(Restart, StopAndContinueDoNotInterruptARead) {
-  int ends[2];
-  ASSERT_OK(pipe(ends));
-  Fd reader(ends[0]), writer(ends[1]);
-  pid_t pid = Fork([&] {
-    char c;
-    return read(reader, &c, 1) == 1 ? 0 : 1;
-  });
-  int status;
-  SleepMs(30);
-  ASSERT_OK(kill(pid, SIGSTOP));
-  ASSERT_EQ(waitpid(pid, &status, WUNTRACED), pid);
-  ASSERT_OK(kill(pid, SIGCONT));
-  SleepMs(30);
-  ASSERT_EQ(write(writer, "x", 1), 1);
-  EXPECT_EXITED(Wait(pid), 0);
-}
-
-TEST_F(Restart, SocketWithReceiveTimeoutDoesNotRestart) {
-  int ends[2];
-  ASSERT_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
-  Fd a(ends[0]), b(ends[1]);
-  timeval limit = {5, 0};
-  ASSERT_OK(setsockopt(a, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)));
-  ScopedHandler handler(SIGUSR1, Count, SA_RESTART);
-  char c;
-  EXPECT_ERRNO(Interrupted([&] { return recv(a, &c, 1, 0); }, [] {}), EINTR);
-}
-
-TEST_F(Sigwait, SuspendSwapsTheMaskAtomically) {
-  ScopedHandler handler(SIGUSR1, Count);
-  ScopedBlock block({SIGUSR1});
-  raise(SIGUSR1);
-  sigset_t empty;
-  sigemptyset(&empty);
-  EXPECT_ERRNO(sigsuspend(&empty), EINTR);
-  EXPECT_EQ(count, 1);
-  sigset_t mask;
-  sigprocmask(SIG_BLOCK, nullptr, &mask);
-  EXPECT_TRUE(sigismember(&mask, SIGUSR1)) << "the old mask is back";
-}
-
-TEST_F(Sigwait, TimedwaitTakesWithoutHandler) {
-  ScopedHandler handler(SIGUSR1, Count);
-  ScopedBlock block({SIGUSR1});
-  ASSERT_OK(sigqueue(getpid(), SIGUSR1, sigval{.sival_int = 77}));
-  sigset_t set = SignalSet({SIGUSR1});
-  siginfo_t info;
-  timespec limit = {1, 0};
-  EXPECT_EQ(sigtimedwait(&set, &info, &limit), SIGUSR1);
-  EXPECT_EQ(info.si_code, SI_QUEUE);
-  EXPECT_EQ(info.si_int, 77);
-  EXPECT_EQ(count, 0);
-}
-
-TEST_F(Sigwait, TimedwaitTimesOut) {
-  ScopedBlock block({SIGUSR1});
-  sigset_t set = SignalSet({SIGUSR1});
-  timespec limit = {0, 50'000'000};
-  int64_t start = NowMs();
-  EXPECT_ERRNO(sigtimedwait(&set, nullptr, &limit), EAGAIN);
-  EXPECT_GE(NowMs() - start, 49);
-  limit = {0, 1'000'000'000};
-  EXPECT_ERRNO(sigtimedwait(&set, nullptr, &limit), EINVAL);
-}
-
-TEST_F(Sigwait, TimedwaitIsInterruptedByOtherHandler) {
-  ScopedHandler handler(SIGUSR1, Count);
-  sigset_t set = SignalSet({SIGUSR2});
-  timespec limit = {5, 0};
-  EXPECT_ERRNO(Interrupted([&] { return sigtimedwait(&set, nullptr, &limit); }, [] {}), EINTR);
-}
-
-TEST_F(Sigwait, PauseReturnsEintrAfterHandler) {
-  ScopedHandler handler(SIGUSR1, Count, SA_RESTART);
-  EXPECT_ERRNO(Interrupted([] { return pause(); }, [] {}), EINTR);
-}
-
-TEST_F(Sigqueue, ForgedCodesAreRefusedToOthers) {
-  pid_t pid = Fork([] {
-    for (;;) pause();
-    return 0;
-  });
-  siginfo_t info = {};
-  info.si_code = SI_USER;
-  EXPECT_ERRNO(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, &info), EPERM);
-  info.si_code = SI_KERNEL;
-  EXPECT_ERRNO(syscall(SYS_rt_sigqueueinfo, pid, SIGUSR1, &info), EPERM);
-  info.si_code = SI_QUEUE;
-  EXPECT_OK(syscall(SYS_rt_sigqueueinfo, pid, SIGTERM, &info));
-  EXPECT_KILLED(Wait(pid), SIGTERM);
 }
 
 TEST_F(Signal, SigchldTellsHowTheChildEnded) {
