@@ -6,6 +6,7 @@
 #include "util/child.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/interrupt.h"
 #include "util/memory.h"
 #include "util/signals.h"
 #include "util/temp_dir.h"
@@ -66,13 +67,7 @@ TEST_F(Flock, BlocksUntilReleasedAndEintr) {
   EXPECT_OK(flock(other, LOCK_EX));
   releaser.join();
   ScopedHandler handler(SIGUSR1, +[](int) {});
-  pthread_t self = pthread_self();
-  std::thread interrupter([self] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-  });
-  EXPECT_ERRNO(flock(fd, LOCK_EX), EINTR);
-  interrupter.join();
+  EXPECT_ERRNO(Interrupted([&] { return flock(fd, LOCK_EX); }, [] {}), EINTR);
 }
 
 TEST_F(Flock, Errors) {

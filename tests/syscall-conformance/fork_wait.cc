@@ -10,6 +10,7 @@
 #include "util/child.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/interrupt.h"
 #include "util/memory.h"
 #include "util/signals.h"
 #include "util/temp_dir.h"
@@ -246,16 +247,14 @@ TEST(Wait, StoppedAndContinuedAreReportedOnRequest) {
 
 TEST(Wait, BlockedWaitIsInterruptedByHandler) {
   ScopedHandler handler(SIGUSR1, +[](int) {});
-  pid_t parent = getpid();
-  pid_t pid = Fork([parent] {
-    SleepMs(50);
-    kill(parent, SIGUSR1);
-    SleepMs(100);
+  pid_t pid = Fork([] {
+    for (;;) pause();
     return 0;
   });
   int status;
-  EXPECT_ERRNO(waitpid(pid, &status, 0), EINTR);
-  EXPECT_EXITED(Wait(pid), 0);
+  EXPECT_ERRNO(Interrupted([&] { return waitpid(pid, &status, 0); }, [] {}), EINTR);
+  ASSERT_OK(kill(pid, SIGKILL));
+  EXPECT_KILLED(Wait(pid), SIGKILL);
 }
 
 TEST(Wait, ProcessGroupSelectsChildren) {

@@ -3,10 +3,12 @@
 #include <sys/syscall.h>
 
 #include <atomic>
+#include <bit>
 
 #include "util/check.h"
 #include "util/child.h"
 #include "util/clock.h"
+#include "util/interrupt.h"
 #include "util/memory.h"
 #include "util/signals.h"
 
@@ -61,58 +63,71 @@ TEST(Futex, WaitBitsetTimeoutIsAbsolute) {
   }
 }
 
+// Threads that wait on a word, each with a bit of its own. The destructor wakes what is left, so
+// that a failure does not hang.
+class Waiters {
+ public:
+  Waiters(Word* word, int count, Word* moved_to = nullptr) : word_(word), moved_to_(moved_to) {
+    for (int i = 0; i < count; i++) {
+      threads_.emplace_back([this, i] {
+        ready_++;
+        EXPECT_OK(Futex(word_, FUTEX_WAIT_BITSET, 0, nullptr, nullptr, 1u << i));
+        woken_ |= 1u << i;
+      });
+    }
+    while (ready_ < count) SleepMs(1);
+    SleepMs(100);  // From here to the wait is but a step.
+  }
+  ~Waiters() {
+    uint32_t all = (1u << threads_.size()) - 1;
+    while (woken_ != all) {
+      Futex(word_, FUTEX_WAKE, 100);
+      if (moved_to_ != nullptr) Futex(moved_to_, FUTEX_WAKE, 100);
+      SleepMs(1);
+    }
+    for (auto& thread : threads_) thread.join();
+  }
+  // The bits of those that have returned, when at least `count` have.
+  uint32_t Woken(int count) const {
+    for (int i = 0; i < 2000 && std::popcount(woken_.load()) < count; i++) SleepMs(1);
+    return woken_;
+  }
+
+ private:
+  Word* word_;
+  Word* moved_to_;
+  std::atomic<int> ready_ = 0;
+  std::atomic<uint32_t> woken_ = 0;
+  std::vector<std::thread> threads_;
+};
+
 TEST(Futex, WakeReleasesExactlyTheAskedNumber) {
   Word word = 0;
-  std::atomic<int> woken = 0;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++) {
-    threads.emplace_back([&] {
-      while (Futex(&word, FUTEX_WAIT_PRIVATE, 0) == -1 && errno == EINTR) {
-      }
-      woken++;
-    });
-  }
-  SleepMs(100);
-  EXPECT_EQ(Futex(&word, FUTEX_WAKE_PRIVATE, 1), 1);
-  SleepMs(50);
-  EXPECT_EQ(woken, 1);
-  word = 1;
-  EXPECT_EQ(Futex(&word, FUTEX_WAKE_PRIVATE, 100), 3);
-  for (auto& thread : threads) thread.join();
+  Waiters waiters(&word, 4);
+  EXPECT_EQ(Futex(&word, FUTEX_WAKE, 1), 1);
+  EXPECT_EQ(std::popcount(waiters.Woken(1)), 1);
+  EXPECT_EQ(Futex(&word, FUTEX_WAKE, 2), 2);
+  EXPECT_EQ(std::popcount(waiters.Woken(3)), 3);
+  EXPECT_EQ(Futex(&word, FUTEX_WAKE, 100), 1);
 }
 
 TEST(Futex, BitsetSelectsWaiters) {
   Word word = 0;
-  std::atomic<uint32_t> woken = 0;
-  std::vector<std::thread> threads;
-  for (uint32_t bit : {1u, 2u}) {
-    threads.emplace_back([&, bit] {
-      EXPECT_OK(Futex(&word, FUTEX_WAIT_BITSET, 0, nullptr, nullptr, bit));
-      woken |= bit;
-    });
-  }
-  SleepMs(100);
+  Waiters waiters(&word, 2);
   EXPECT_EQ(Futex(&word, FUTEX_WAKE_BITSET, 100, nullptr, nullptr, 2), 1);
-  SleepMs(30);
-  EXPECT_EQ(woken, 2u);
+  EXPECT_EQ(waiters.Woken(1), 2u);
   EXPECT_EQ(Futex(&word, FUTEX_WAKE, 100), 1);
-  for (auto& thread : threads) thread.join();
   EXPECT_ERRNO(Futex(&word, FUTEX_WAIT_BITSET, 0, nullptr, nullptr, 0), EINVAL);
   EXPECT_ERRNO(Futex(&word, FUTEX_WAKE_BITSET, 1, nullptr, nullptr, 0), EINVAL);
 }
 
 TEST(Futex, RequeueMovesWaiters) {
   Word a = 0, b = 0;
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; i++) {
-    threads.emplace_back([&] { EXPECT_OK(Futex(&a, FUTEX_WAIT, 0)); });
-  }
-  SleepMs(100);
+  Waiters waiters(&a, 3, &b);
   EXPECT_ERRNO(Futex(&a, FUTEX_CMP_REQUEUE, 1, reinterpret_cast<void*>(10), &b, 7), EAGAIN);
   EXPECT_EQ(Futex(&a, FUTEX_CMP_REQUEUE, 1, reinterpret_cast<void*>(10), &b, 0), 3);
   EXPECT_EQ(Futex(&a, FUTEX_WAKE, 100), 0);
   EXPECT_EQ(Futex(&b, FUTEX_WAKE, 100), 2);
-  for (auto& thread : threads) thread.join();
 }
 
 TEST(Futex, WakeOpChangesTheSecondWord) {
@@ -148,27 +163,14 @@ TEST(Futex, SharedWordAtTwoAddresses) {
 TEST(Futex, SignalInterrupts) {
   Word word = 0;
   ScopedHandler handler(SIGUSR1, +[](int) {});
-  pthread_t self = pthread_self();
-  std::thread other([self] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-  });
-  EXPECT_ERRNO(Futex(&word, FUTEX_WAIT, 0), EINTR);
-  other.join();
+  EXPECT_ERRNO(Interrupted([&] { return Futex(&word, FUTEX_WAIT, 0); }, [] {}), EINTR);
 }
 
 TEST(Futex, RestartsAfterHandlerWithSaRestart) {
   Word word = 0;
   ScopedHandler handler(SIGUSR1, +[](int) {}, SA_RESTART);
-  pthread_t self = pthread_self();
-  std::thread other([&, self] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-    SleepMs(50);
-    WakeAll(&word, FUTEX_WAKE, 1);
-  });
-  EXPECT_OK(Futex(&word, FUTEX_WAIT, 0));
-  other.join();
+  EXPECT_OK(Interrupted([&] { return Futex(&word, FUTEX_WAIT, 0); },
+                        [&] { WakeAll(&word, FUTEX_WAKE, 1); }));
 }
 
 TEST(Futex, Errors) {
@@ -197,7 +199,7 @@ TEST(Futex, PriorityInheritanceLock) {
     EXPECT_EQ(word & FUTEX_TID_MASK, static_cast<uint32_t>(syscall(SYS_gettid)));
     EXPECT_OK(Futex(&word, FUTEX_UNLOCK_PI, 0));
   });
-  SleepMs(50);
+  for (int i = 0; i < 2000 && (word & FUTEX_WAITERS) == 0; i++) SleepMs(1);
   EXPECT_TRUE(word & FUTEX_WAITERS);
   EXPECT_OK(Futex(&word, FUTEX_UNLOCK_PI, 0));
   other.join();

@@ -10,6 +10,7 @@
 #include "util/child.h"
 #include "util/clock.h"
 #include "util/fd.h"
+#include "util/interrupt.h"
 #include "util/memory.h"
 #include "util/signals.h"
 #include "util/temp_dir.h"
@@ -230,13 +231,7 @@ TEST(Fifo, InterruptedOpenIsEintr) {
   std::string path = dir / "p";
   ASSERT_OK(mkfifo(path.c_str(), 0600));
   ScopedHandler handler(SIGUSR1, +[](int) {});
-  pthread_t self = pthread_self();
-  std::thread other([self] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-  });
-  EXPECT_ERRNO(open(path.c_str(), O_RDONLY), EINTR);
-  other.join();
+  EXPECT_ERRNO(Interrupted([&] { return open(path.c_str(), O_RDONLY); }, [] {}), EINTR);
 }
 
 }  // namespace

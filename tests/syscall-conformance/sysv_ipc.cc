@@ -7,6 +7,7 @@
 #include "util/check.h"
 #include "util/child.h"
 #include "util/clock.h"
+#include "util/interrupt.h"
 #include "util/memory.h"
 #include "util/signals.h"
 
@@ -170,13 +171,8 @@ TEST(Sem, TimeoutSignalAndErrors) {
   timespec limit = {0, 50'000'000};
   EXPECT_ERRNO(semtimedop(sem.id, &op, 1, &limit), EAGAIN);
   ScopedHandler handler(SIGUSR1, +[](int) {}, SA_RESTART);
-  pthread_t self = pthread_self();
-  std::thread other([self] {
-    SleepMs(50);
-    pthread_kill(self, SIGUSR1);
-  });
-  EXPECT_ERRNO(semop(sem.id, &op, 1), EINTR) << "never restarted";
-  other.join();
+  EXPECT_ERRNO(Interrupted([&] { return semop(sem.id, &op, 1); }, [] {}), EINTR)
+      << "never restarted";
   EXPECT_ERRNO(sem.Op(1, 1), EFBIG);
   EXPECT_ERRNO(semop(-1, &op, 1), EINVAL);
   EXPECT_ERRNO(semop(sem.id, &op, 0), EINVAL);
