@@ -1,12 +1,13 @@
 // A kernel without application code, in place of runsc-cli/run_kernel.cc: runsc_fake is the whole of runsc but for it,
 // so that the verbs, the sandbox around a Sentry, its filter and the control protocol are tested for themselves.
 //
-// "Programs" are: exit N | hang | say TEXT | tty | violate | crash | leak; anything else does not exist.
+// "Programs" are: exit N | hang | say TEXT | tty | violate | crash | leak | guest; anything else does not exist.
 
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -29,6 +30,46 @@ using control::SignalTarget;
 
 void Say(int fd, const std::string& text) { (void)HOST(write(fd, text.data(), text.size())); }
 
+std::unique_ptr<platform::Platform> host_platform;
+
+// Application code after all, but none of a kernel: do the platforms work within the walls, filter included? Returns an
+// exit status.
+int RunGuestCode(int space_count) {
+  constexpr uint64_t kCode = 0x400000, kData = 0x500000;
+  // mov $39, %eax; syscall; test %rax, %rax; jns to the start; hlt
+  constexpr uint8_t kProgram[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x48, 0x85, 0xc0, 0x79, 0xf4, 0xf4};
+  base::MemoryFile& memory = base::MemoryFile::Get();
+  Result<uint64_t> offset = memory.Allocate(2 * kPageSize);
+  if (!offset.ok()) return 50;
+  memcpy(memory.At(*offset), kProgram, sizeof kProgram);
+  for (int i = 0; i < space_count; i++) {
+    Result<RefPtr<platform::AddressSpace>> space = host_platform->CreateAddressSpace();
+    Result<std::unique_ptr<platform::Context>> context = host_platform->CreateContext();
+    if (!space.ok() || !context.ok()) return 51;
+    if (!(*space)->Map(kCode, kPageSize, memory.fd(), *offset, PROT_READ | PROT_EXEC, false).ok() ||
+        !(*space)->Map(kData, kPageSize, memory.fd(), *offset + kPageSize, PROT_READ | PROT_WRITE, true).ok()) {
+      return 52;
+    }
+    platform::Registers& registers = (*context)->mutable_registers();
+    registers.rip = kCode;
+    registers.rsp = kData + kPageSize;
+    for (int call = 0; call < 100; call++) {
+      platform::Event event = (*context)->Run(**space);
+      if (event.kind != platform::Event::Kind::kSyscall || event.nr != 39) return 53;
+      (*context)->SetResult(call < 99 ? 1 : -1);
+    }
+    if ((*context)->Run(**space).kind != platform::Event::Kind::kFault) return 54;
+    (*context)->Interrupt();
+    if (!(*context)->EnsureRegisters().ok() || (*context)->registers().rip != kCode + 12) return 55;
+    (*context)->mutable_registers().rip = kCode;
+    if ((*context)->Run(**space).kind != platform::Event::Kind::kInterrupted) return 56;
+    if (!(*space)->Unmap(kCode, kPageSize).ok() || !(*space)->Flush().ok()) return 57;
+    if ((*context)->Run(**space).kind != platform::Event::Kind::kFault) return 58;
+    (*context)->Release();
+  }
+  return 0;
+}
+
 struct FakeProcess {
   ProcessSpec spec;
   Fd stdio[3];
@@ -40,7 +81,7 @@ struct FakeProcess {
 class FakeContainer : public control::ContainerOps {
  public:
   static bool Exists(const std::string& program) {
-    for (const char* name : {"exit", "hang", "say", "tty", "violate", "crash", "leak"}) {
+    for (const char* name : {"exit", "hang", "say", "tty", "violate", "crash", "leak", "guest"}) {
       if (program == name) return true;
     }
     return false;
@@ -108,6 +149,10 @@ class FakeContainer : public control::ContainerOps {
     const std::string arg = process.spec.args.size() > 1 ? process.spec.args[1] : "";
     int out = process.stdio[1].get();
     if (program == "hang") return;
+    if (program == "guest") {
+      base::Fiber::Start([this, pid] { End(pid, RunGuestCode(20) << 8); });
+      return;
+    }
     if (program == "say") Say(out, arg + "\n");
     if (program == "violate") (void)HOST(open("/etc/passwd", O_RDONLY));
     if (program == "crash") abort();
@@ -153,7 +198,8 @@ platform::Platform::Options PrepareKernel(const BootConfig&) {
   return options;
 }
 
-void RunKernel(BootConfig config, std::unique_ptr<platform::Platform>) {
+void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) {
+  host_platform = std::move(platform);
   const std::string& program = config.spec.process.args[0];
   if (!FakeContainer::Exists(program)) {
     ReportFailure(config.sync, StrCat("exec: \"", program, "\": executable file not found in $PATH"));

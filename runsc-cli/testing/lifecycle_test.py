@@ -163,6 +163,14 @@ class Lifecycle(unittest.TestCase):
         self.assertEqual(done.returncode, 128 + signal.SIGILL)
         self.assertIn("killed by signal 4", done.stderr)
 
+    def test_platforms_work_within_the_walls(self):
+        for platform in ["ptrace", "systrap"]:
+            done = subprocess.run([RUNSC, "--root", self.path("root"), "--platform", platform, "do", "guest"],
+                                  capture_output=True, text=True, timeout=60)
+            if "cannot be used here" in done.stderr or "has no platform" in done.stderr:
+                continue
+            self.assertEqual((done.returncode, done.stderr), (0, ""), platform)
+
     def test_errors_in_the_log_are_json(self):
         self.runsc("--log", self.path("log"), "--log-format", "json", "state", 'x"y')
         with open(self.path("log")) as log:
