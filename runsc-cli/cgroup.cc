@@ -61,21 +61,24 @@ StatusOr<std::map<std::string, std::string>> OwnCgroups() {
   return own;
 }
 
-constexpr const char* kKnownControllers[] = {"cpu",     "cpuacct", "cpuset",     "memory",   "devices", "freezer",
-                                             "blkio",   "pids",    "net_cls",    "net_prio", "perf_event",
-                                             "hugetlb", "rdma",    "misc"};
+constexpr const char* kKnownControllers[] = {
+    "cpu",  "cpuacct", "cpuset",   "memory",     "devices", "freezer", "blkio",
+    "pids", "net_cls", "net_prio", "perf_event", "hugetlb", "rdma",    "misc"};
 
 bool IsController(const std::string& option) {
   return option.starts_with("name=") ||
-         std::find(std::begin(kKnownControllers), std::end(kKnownControllers), option) != std::end(kKnownControllers);
+         std::find(std::begin(kKnownControllers), std::end(kKnownControllers), option) !=
+             std::end(kKnownControllers);
 }
 
-// A child of a v1 cpuset starts without CPUs and memory nodes, and takes no process until it has some.
+// A child of a v1 cpuset starts without CPUs and memory nodes, and takes no process until it has
+// some.
 void InheritCpuset(const std::string& directory) {
   std::string parent = directory.substr(0, directory.rfind('/'));
   for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
     StatusOr<std::string> current = ReadAll(directory + name), inherited = ReadAll(parent + name);
-    if (!current.ok() || !inherited.ok() || current->find_first_not_of("\n") != current->npos) continue;
+    if (!current.ok() || !inherited.ok() || current->find_first_not_of("\n") != current->npos)
+      continue;
     (void)WriteValue(directory + name, *inherited);
   }
 }
@@ -107,10 +110,12 @@ StatusOr<std::vector<Cgroup::Hierarchy>> Cgroup::FindHierarchies(const std::stri
   std::vector<Hierarchy> found;
   std::set<std::string> seen;
   for (const std::string& line : Split(mounts, '\n')) {
-    // proc(5): id parent major:minor root mount-point options [optional fields] - type source super-options
+    // proc(5): id parent major:minor root mount-point options [optional fields] - type source
+    // super-options
     size_t dash = line.find(" - ");
     if (dash == line.npos) continue;
-    std::vector<std::string> left = Split(line.substr(0, dash), ' '), right = Split(line.substr(dash + 3), ' ');
+    std::vector<std::string> left = Split(line.substr(0, dash), ' '),
+                             right = Split(line.substr(dash + 3), ' ');
     if (left.size() < 5 || right.size() < 3) continue;
     Hierarchy hierarchy;
     hierarchy.mount_point = left[4];
@@ -132,7 +137,8 @@ StatusOr<std::vector<Cgroup::Hierarchy>> Cgroup::FindHierarchies(const std::stri
     while (hierarchy.directory.ends_with("/")) hierarchy.directory.pop_back();
     found.push_back(std::move(hierarchy));
   }
-  if (found.empty()) return boot::Error("no cgroup file system is mounted (--ignore-cgroups does without)");
+  if (found.empty())
+    return boot::Error("no cgroup file system is mounted (--ignore-cgroups does without)");
   return found;
 }
 
@@ -148,9 +154,11 @@ Status Cgroup::MakeDirectory(Hierarchy& hierarchy) {
     if (made.ok() && leaf) made_.push_back(prefix);
     if (hierarchy.controllers == std::vector<std::string>{"cpuset"}) InheritCpuset(prefix);
     if (hierarchy.unified) {
-      // Each controller alone: one that the host keeps in v1, or that the parent cannot give, must not stop the others.
+      // Each controller alone: one that the host keeps in v1, or that the parent cannot give, must
+      // not stop the others.
       std::string control = prefix.substr(0, prefix.rfind('/')) + "/cgroup.subtree_control";
-      StatusOr<std::string> available = ReadAll(prefix.substr(0, prefix.rfind('/')) + "/cgroup.controllers");
+      StatusOr<std::string> available =
+          ReadAll(prefix.substr(0, prefix.rfind('/')) + "/cgroup.controllers");
       if (available.ok()) {
         std::stringstream names(*available);
         for (std::string name; names >> name;) (void)WriteValue(control, "+" + name);
@@ -165,12 +173,15 @@ Status Cgroup::MakeDirectory(Hierarchy& hierarchy) {
   return Status();
 }
 
-Status Cgroup::ApplyV1(const Hierarchy& hierarchy, const std::string& controller, const boot::Resources& r) {
+Status Cgroup::ApplyV1(const Hierarchy& hierarchy, const std::string& controller,
+                       const boot::Resources& r) {
   const std::string dir = hierarchy.directory + "/";
   if (controller == "memory") {
-    if (r.memory_limit) RETURN_IF_ERROR(WriteValue(dir + "memory.limit_in_bytes", StrCat(*r.memory_limit)));
+    if (r.memory_limit)
+      RETURN_IF_ERROR(WriteValue(dir + "memory.limit_in_bytes", StrCat(*r.memory_limit)));
     if (r.memory_reservation) {
-      RETURN_IF_ERROR(WriteValue(dir + "memory.soft_limit_in_bytes", StrCat(*r.memory_reservation)));
+      RETURN_IF_ERROR(
+          WriteValue(dir + "memory.soft_limit_in_bytes", StrCat(*r.memory_reservation)));
     }
     if (r.memory_swap) {
       // A host without swap accounting has no such file, and no swap to limit either.
@@ -178,32 +189,38 @@ Status Cgroup::ApplyV1(const Hierarchy& hierarchy, const std::string& controller
       if (!status.ok() && status.cause() != Errno::kENOENT) return status;
     }
   } else if (controller == "cpu") {
-    if (r.cpu_shares && *r.cpu_shares != 0) RETURN_IF_ERROR(WriteValue(dir + "cpu.shares", StrCat(*r.cpu_shares)));
+    if (r.cpu_shares && *r.cpu_shares != 0)
+      RETURN_IF_ERROR(WriteValue(dir + "cpu.shares", StrCat(*r.cpu_shares)));
     if (r.cpu_period && *r.cpu_period != 0) {
       RETURN_IF_ERROR(WriteValue(dir + "cpu.cfs_period_us", StrCat(*r.cpu_period)));
     }
-    if (r.cpu_quota && *r.cpu_quota != 0) RETURN_IF_ERROR(WriteValue(dir + "cpu.cfs_quota_us", StrCat(*r.cpu_quota)));
+    if (r.cpu_quota && *r.cpu_quota != 0)
+      RETURN_IF_ERROR(WriteValue(dir + "cpu.cfs_quota_us", StrCat(*r.cpu_quota)));
   } else if (controller == "cpuset") {
     if (!r.cpuset_cpus.empty()) RETURN_IF_ERROR(WriteValue(dir + "cpuset.cpus", r.cpuset_cpus));
     if (!r.cpuset_mems.empty()) RETURN_IF_ERROR(WriteValue(dir + "cpuset.mems", r.cpuset_mems));
   } else if (controller == "pids") {
     if (r.pids_limit && *r.pids_limit != 0) {
-      RETURN_IF_ERROR(WriteValue(dir + "pids.max", *r.pids_limit < 0 ? "max" : StrCat(*r.pids_limit)));
+      RETURN_IF_ERROR(
+          WriteValue(dir + "pids.max", *r.pids_limit < 0 ? "max" : StrCat(*r.pids_limit)));
     }
   }
   return Status();
 }
 
-Status Cgroup::ApplyV2(const Hierarchy& hierarchy, const std::string& controller, const boot::Resources& r) {
+Status Cgroup::ApplyV2(const Hierarchy& hierarchy, const std::string& controller,
+                       const boot::Resources& r) {
   const std::string dir = hierarchy.directory + "/";
   auto number = [](int64_t value) { return value < 0 ? std::string("max") : StrCat(value); };
   if (controller == "memory") {
     if (r.memory_limit) RETURN_IF_ERROR(WriteValue(dir + "memory.max", number(*r.memory_limit)));
-    if (r.memory_reservation) RETURN_IF_ERROR(WriteValue(dir + "memory.low", number(*r.memory_reservation)));
+    if (r.memory_reservation)
+      RETURN_IF_ERROR(WriteValue(dir + "memory.low", number(*r.memory_reservation)));
     if (r.memory_swap) {
       // In v1, and so in the standard, memory and swap together; in v2 swap alone.
       int64_t swap = *r.memory_swap;
-      if (swap >= 0 && r.memory_limit && *r.memory_limit >= 0) swap = std::max<int64_t>(0, swap - *r.memory_limit);
+      if (swap >= 0 && r.memory_limit && *r.memory_limit >= 0)
+        swap = std::max<int64_t>(0, swap - *r.memory_limit);
       Status status = WriteValue(dir + "memory.swap.max", number(swap));
       if (!status.ok() && status.cause() != Errno::kENOENT) return status;
     }
@@ -216,13 +233,15 @@ Status Cgroup::ApplyV2(const Hierarchy& hierarchy, const std::string& controller
     if ((r.cpu_quota && *r.cpu_quota != 0) || (r.cpu_period && *r.cpu_period != 0)) {
       int64_t quota = r.cpu_quota.value_or(-1);
       uint64_t period = r.cpu_period.value_or(0) != 0 ? *r.cpu_period : 100000;
-      RETURN_IF_ERROR(WriteValue(dir + "cpu.max", StrCat(quota <= 0 ? "max" : StrCat(quota), " ", period)));
+      RETURN_IF_ERROR(
+          WriteValue(dir + "cpu.max", StrCat(quota <= 0 ? "max" : StrCat(quota), " ", period)));
     }
   } else if (controller == "cpuset") {
     if (!r.cpuset_cpus.empty()) RETURN_IF_ERROR(WriteValue(dir + "cpuset.cpus", r.cpuset_cpus));
     if (!r.cpuset_mems.empty()) RETURN_IF_ERROR(WriteValue(dir + "cpuset.mems", r.cpuset_mems));
   } else if (controller == "pids") {
-    if (r.pids_limit && *r.pids_limit != 0) RETURN_IF_ERROR(WriteValue(dir + "pids.max", number(*r.pids_limit)));
+    if (r.pids_limit && *r.pids_limit != 0)
+      RETURN_IF_ERROR(WriteValue(dir + "pids.max", number(*r.pids_limit)));
   }
   return Status();
 }
@@ -237,14 +256,16 @@ Status Cgroup::Apply(const boot::Resources& resources) {
     }
     if (!hierarchy.unified) continue;
     for (const auto& [file, value] : resources.unified) {
-      if (file.find('/') != file.npos) return boot::Error("linux.resources.unified: invalid name \"", file, "\"");
+      if (file.find('/') != file.npos)
+        return boot::Error("linux.resources.unified: invalid name \"", file, "\"");
       RETURN_IF_ERROR(WriteValue(StrCat(hierarchy.directory, "/", file), value));
     }
   }
   // A limit that nobody enforces must not pass in silence.
   auto need = [&](bool wanted, const char* controller) {
     if (!wanted || present.contains(controller)) return Status();
-    return boot::Error("cgroup: this host has no ", controller, " controller for the limits asked for");
+    return boot::Error("cgroup: this host has no ", controller,
+                       " controller for the limits asked for");
   };
   RETURN_IF_ERROR(need(resources.memory_limit.value_or(-1) > 0, "memory"));
   RETURN_IF_ERROR(need(resources.cpu_quota.value_or(-1) > 0, "cpu"));
@@ -286,7 +307,8 @@ Status Cgroup::Remove(const std::vector<std::string>& made) {
         usleep(attempt < 20 ? 1000 : 10'000);
         continue;
       }
-      if (result.ok()) result = boot::ErrnoStatus(removed.error(), StrCat("cgroup: removing ", directory));
+      if (result.ok())
+        result = boot::ErrnoStatus(removed.error(), StrCat("cgroup: removing ", directory));
       break;
     }
   }

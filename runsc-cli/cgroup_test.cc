@@ -1,13 +1,12 @@
 #include "runsc-cli/cgroup.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <fstream>
 #include <sstream>
-
-#include <gtest/gtest.h>
 
 namespace cli {
 namespace {
@@ -25,7 +24,8 @@ TEST(CgroupTest, SystemdPaths) {
 }
 
 TEST(CgroupTest, UpwardPathIsRefused) {
-  EXPECT_EQ(Cgroup::Create("/a/../../b", {}).status().message(), "cgroupsPath \"/a/../../b\" leads upwards");
+  EXPECT_EQ(Cgroup::Create("/a/../../b", {}).status().message(),
+            "cgroupsPath \"/a/../../b\" leads upwards");
 }
 
 TEST(CgroupTest, MakesLimitsJoinsAndRemoves) {
@@ -69,7 +69,8 @@ TEST(CgroupTest, FailureLeavesNothing) {
   std::string path = boot::StrCat("/runsc-test-fail-", getpid());
   boot::StatusOr<Cgroup> cgroup = Cgroup::Create(path, resources);
   ASSERT_FALSE(cgroup.ok());
-  EXPECT_NE(cgroup.status().message().find("cpuset"), std::string::npos) << cgroup.status().message();
+  EXPECT_NE(cgroup.status().message().find("cpuset"), std::string::npos)
+      << cgroup.status().message();
   EXPECT_EQ(Read("/proc/self/mountinfo").find(path), std::string::npos);
   EXPECT_NE(access(("/sys/fs/cgroup/memory" + path).c_str(), F_OK), 0);
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// The verbs. Each returns the exit status of the program, or an error that is reported as one line (exit status 1, or 255
-// for exec, as runc has it).
+// The verbs. Each returns the exit status of the program, or an error that is reported as one line
+// (exit status 1, or 255 for exec, as runc has it).
 
 #include "runsc-cli/options.h"
 
@@ -30,8 +30,10 @@ StatusOr<int> SpecCommand(const Options& options, const Args& args);      // spe
 StatusOr<int> DoCommand(const Options& options, const Args& args);        // do.cc
 StatusOr<int> SyscallsCommand(const Options& options, const Args& args);  // syscalls.cc
 
-// Parses `args` with `parser`, prints help where asked (then `done` is set), and checks the number of what is left.
-StatusOr<Args> ParseCommand(FlagParser& parser, const Args& args, size_t min, size_t max, bool& done);
+// Parses `args` with `parser`, prints help where asked (then `done` is set), and checks the number
+// of what is left.
+StatusOr<Args> ParseCommand(FlagParser& parser, const Args& args, size_t min, size_t max,
+                            bool& done);
 
 // Writes to standard output; an error when that fails, as it does when the disk is full.
 Status Print(std::string_view text);

@@ -1,7 +1,7 @@
 #pragma once
 
-// Terminals of the host: pairs for containers, handing the master to whoever asked (--console-socket), or serving it from
-// the user's own terminal (runsc-cli/foreground.h).
+// Terminals of the host: pairs for containers, handing the master to whoever asked
+// (--console-socket), or serving it from the user's own terminal (runsc-cli/foreground.h).
 
 #include <string>
 

@@ -24,7 +24,8 @@ StatusOr<int> DeleteCommand(const Options& options, const Args& args) {
   }
   ContainerStatus status = state->CurrentStatus();
   if (!force && status != ContainerStatus::kStopped && status != ContainerStatus::kCreated) {
-    return boot::Error("cannot delete container \"", rest[0], "\" that is not stopped: ", StatusName(status));
+    return boot::Error("cannot delete container \"", rest[0],
+                       "\" that is not stopped: ", StatusName(status));
   }
   RETURN_IF_ERROR(DestroySandbox(*dir, *state));
   return 0;

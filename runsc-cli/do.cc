@@ -37,10 +37,12 @@ StatusOr<boot::Spec> MakeSpec(const DoFlags& flags, const Args& command) {
   boot::Spec spec;
   spec.oci_version = "1.1.0";
   spec.process.args = command;
-  for (char** variable = environ; *variable != nullptr; variable++) spec.process.env.emplace_back(*variable);
+  for (char** variable = environ; *variable != nullptr; variable++)
+    spec.process.env.emplace_back(*variable);
   spec.process.cwd = flags.cwd;
   char current[PATH_MAX];
-  if (spec.process.cwd.empty()) spec.process.cwd = getcwd(current, sizeof current) != nullptr ? current : "/";
+  if (spec.process.cwd.empty())
+    spec.process.cwd = getcwd(current, sizeof current) != nullptr ? current : "/";
   if (!spec.process.cwd.starts_with("/")) return boot::Error("--cwd: must be an absolute path");
   spec.process.terminal = flags.tty;
   spec.process.capabilities = {.bounding = boot::kAllCapabilities,
@@ -49,27 +51,31 @@ StatusOr<boot::Spec> MakeSpec(const DoFlags& flags, const Args& command) {
                                .permitted = boot::kAllCapabilities,
                                .ambient = 0};
   char root[PATH_MAX];
-  if (realpath(flags.root.c_str(), root) == nullptr) return boot::ErrnoStatus(HOST(-1).error(), flags.root);
+  if (realpath(flags.root.c_str(), root) == nullptr)
+    return boot::ErrnoStatus(HOST(-1).error(), flags.root);
   spec.root.path = root;
   char host[HOST_NAME_MAX + 1] = "";
   gethostname(host, sizeof host - 1);
   spec.hostname = host;
   spec.mounts.push_back(Mount("/proc", "proc", {"nosuid", "noexec", "nodev"}));
   spec.mounts.push_back(Mount("/dev", "devtmpfs", {"nosuid", "mode=755"}));
-  spec.mounts.push_back(Mount("/dev/pts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666"}));
+  spec.mounts.push_back(
+      Mount("/dev/pts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666"}));
   spec.mounts.push_back(Mount("/dev/shm", "tmpfs", {"nosuid", "nodev", "mode=1777"}));
   spec.mounts.push_back(Mount("/sys", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
   spec.mounts.push_back(Mount("/tmp", "tmpfs", {"nosuid", "nodev", "mode=1777"}));
   for (const std::string& volume : flags.volumes) {
     size_t colon = volume.find(':');
-    std::string source = volume.substr(0, colon), destination = colon == volume.npos ? source : volume.substr(colon + 1);
+    std::string source = volume.substr(0, colon),
+                destination = colon == volume.npos ? source : volume.substr(colon + 1);
     std::vector<std::string> options = {"rbind"};
     if (destination.ends_with(":ro")) {
       destination.resize(destination.size() - 3);
       options.push_back("ro");
     }
     if (!source.starts_with("/") || !destination.starts_with("/")) {
-      return boot::Error("--volume: \"", volume, "\" is not SOURCE[:DESTINATION[:ro]] with absolute paths");
+      return boot::Error("--volume: \"", volume,
+                         "\" is not SOURCE[:DESTINATION[:ro]] with absolute paths");
     }
     spec.mounts.push_back(Mount(destination, "bind", options, source));
   }
@@ -84,7 +90,8 @@ StatusOr<int> DoCommand(const Options& given, const Args& args) {
   FlagParser parser("runsc do [flags] COMMAND [arguments]", FlagParser::Order::kFlagsFirst);
   parser.String("root", &flags.root, "directory that becomes the root (/)")
       .String("cwd", &flags.cwd, "working directory (the current one)")
-      .Strings("volume,v", &flags.volumes, "show SOURCE[:DESTINATION[:ro]] too, writable (repeatable)")
+      .Strings("volume,v", &flags.volumes,
+               "show SOURCE[:DESTINATION[:ro]] too, writable (repeatable)")
       .Bool("tty,t", &flags.tty, "with a terminal of its own")
       .Ignore("quiet")
       .Ignore("force-overlay");

@@ -36,7 +36,8 @@ struct ExecFlags {
 StatusOr<uint32_t> ParseId(const std::string& text, const char* what) {
   uint32_t id = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc() || end != text.data() + text.size()) return boot::Error("invalid ", what, " \"", text, "\"");
+  if (error != std::errc() || end != text.data() + text.size())
+    return boot::Error("invalid ", what, " \"", text, "\"");
   return id;
 }
 
@@ -51,7 +52,8 @@ StatusOr<std::string> ReadFile(const std::string& path) {
 }
 
 // The process that the flags describe, on the base of the container's own.
-StatusOr<boot::ProcessSpec> MakeProcess(const ExecFlags& flags, const Args& command, boot::ProcessSpec process) {
+StatusOr<boot::ProcessSpec> MakeProcess(const ExecFlags& flags, const Args& command,
+                                        boot::ProcessSpec process) {
   if (!flags.process_file.empty()) {
     if (!command.empty()) return boot::Error("--process goes without a command");
     std::string text = TRY_STATUS(ReadFile(flags.process_file));
@@ -68,7 +70,8 @@ StatusOr<boot::ProcessSpec> MakeProcess(const ExecFlags& flags, const Args& comm
   process.oom_score_adj.reset();
   for (const std::string& variable : flags.env) {
     std::string name = variable.substr(0, variable.find('=') + 1);
-    std::erase_if(process.env, [&](const std::string& old) { return !name.empty() && old.starts_with(name); });
+    std::erase_if(process.env,
+                  [&](const std::string& old) { return !name.empty() && old.starts_with(name); });
     process.env.push_back(variable);
   }
   if (!flags.cwd.empty()) process.cwd = flags.cwd;
@@ -76,7 +79,9 @@ StatusOr<boot::ProcessSpec> MakeProcess(const ExecFlags& flags, const Args& comm
   if (!flags.user.empty()) {
     size_t colon = flags.user.find(':');
     process.uid = TRY_STATUS(ParseId(flags.user.substr(0, colon), "user id"));
-    process.gid = colon == flags.user.npos ? 0 : TRY_STATUS(ParseId(flags.user.substr(colon + 1), "group id"));
+    process.gid = colon == flags.user.npos
+                      ? 0
+                      : TRY_STATUS(ParseId(flags.user.substr(colon + 1), "group id"));
     process.additional_gids.clear();
   }
   for (const std::string& gid : flags.additional_gids) {
@@ -95,22 +100,25 @@ StatusOr<boot::ProcessSpec> MakeProcess(const ExecFlags& flags, const Args& comm
 }
 
 // Passes a signal on to the process, or, where a terminal made it, to those in its foreground.
-void Forward(const StateStore& store, const ContainerState& state, int pid, int signo, bool terminal) {
+void Forward(const StateStore& store, const ContainerState& state, int pid, int signo,
+             bool terminal) {
   StatusOr<control::Client> client = ConnectTo(store, state);
   if (!client.ok()) return;
-  bool from_terminal = terminal && (signo == SIGINT || signo == SIGQUIT || signo == SIGTSTP || signo == SIGWINCH);
+  bool from_terminal =
+      terminal && (signo == SIGINT || signo == SIGQUIT || signo == SIGTSTP || signo == SIGWINCH);
   control::Request request;
   request.mutable_signal()->set_signo(signo);
   request.mutable_signal()->set_pid(pid);
-  request.mutable_signal()->set_target(from_terminal ? control::Signal::FOREGROUND_GROUP : control::Signal::PROCESS);
+  request.mutable_signal()->set_target(from_terminal ? control::Signal::FOREGROUND_GROUP
+                                                     : control::Signal::PROCESS);
   client->SetTimeout(5);
   (void)client->Call(std::move(request));
 }
 
-// The host process that stands for one in the container: ends as it ends; dies as it is killed, since the Sentry kills
-// it when this process's connection is gone.
-[[noreturn]] void StandIn(const StateStore& store, const ContainerState& state, control::Client client, int pid,
-                          const Fd& terminal) {
+// The host process that stands for one in the container: ends as it ends; dies as it is killed,
+// since the Sentry kills it when this process's connection is gone.
+[[noreturn]] void StandIn(const StateStore& store, const ContainerState& state,
+                          control::Client client, int pid, const Fd& terminal) {
   if (terminal.valid()) {
     setsid();
     ioctl(terminal.get(), TIOCSCTTY, 0);
@@ -121,7 +129,8 @@ void Forward(const StateStore& store, const ContainerState& state, int pid, int 
   request.mutable_wait()->set_pid(pid);
   if (!client.Send(std::move(request)).ok()) _exit(255);
   for (;;) {
-    pollfd polls[2] = {{.fd = client.fd(), .events = POLLIN}, {.fd = signals->get(), .events = POLLIN}};
+    pollfd polls[2] = {{.fd = client.fd(), .events = POLLIN},
+                       {.fd = signals->get(), .events = POLLIN}};
     if (poll(polls, 2, -1) < 0) continue;
     signalfd_siginfo info;
     if (polls[1].revents != 0 && read(signals->get(), &info, sizeof info) == sizeof info) {
@@ -135,15 +144,16 @@ void Forward(const StateStore& store, const ContainerState& state, int pid, int 
   }
 }
 
-StatusOr<int> Exec(const Options& options, const ExecFlags& flags, const std::string& id, const Args& command) {
+StatusOr<int> Exec(const Options& options, const ExecFlags& flags, const std::string& id,
+                   const Args& command) {
   StateStore store(options.root);
   ContainerState state = TRY_STATUS(store.Load(id));
   ContainerStatus status = state.CurrentStatus();
   if (status == ContainerStatus::kStopped) return boot::Error("cannot exec in a stopped container");
   if (status == ContainerStatus::kPaused) return boot::Error("cannot exec in a paused container");
   StatusOr<boot::Spec> spec = boot::LoadSpec(store.PathOf(id));
-  boot::ProcessSpec process =
-      TRY_STATUS(MakeProcess(flags, command, spec.ok() ? std::move(spec->process) : boot::ProcessSpec()));
+  boot::ProcessSpec process = TRY_STATUS(
+      MakeProcess(flags, command, spec.ok() ? std::move(spec->process) : boot::ProcessSpec()));
   RETURN_IF_ERROR(CheckConsole(process.terminal, flags.console_socket, !flags.detach));
 
   Fd master, slave;
@@ -170,7 +180,8 @@ StatusOr<int> Exec(const Options& options, const ExecFlags& flags, const std::st
   pid_t stand_in = TRY_HOST(HOST(fork()), "fork");
   if (stand_in == 0) {
     if (!flags.detach) prctl(PR_SET_PDEATHSIG, SIGKILL);
-    // Whoever reads the pipe that is our standard output waits for its end, which must be the process's, not ours.
+    // Whoever reads the pipe that is our standard output waits for its end, which must be the
+    // process's, not ours.
     Fd null(open("/dev/null", O_RDWR | O_CLOEXEC));
     for (int i = 0; i < 3; i++) dup2(null.get(), i);
     int keep[] = {0, 1, 2, client.fd(), slave.get()};
@@ -178,9 +189,13 @@ StatusOr<int> Exec(const Options& options, const ExecFlags& flags, const std::st
     StandIn(store, state, std::move(client), pid, slave);
   }
   slave.reset();
-  { control::Client closed = std::move(client); }  // the stand-in's copy is the one that counts
-  if (!flags.pid_file.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.pid_file, StrCat(stand_in)));
-  if (!flags.internal_pid_file.empty()) RETURN_IF_ERROR(WriteFileAtomically(flags.internal_pid_file, StrCat(pid)));
+  {
+    control::Client closed = std::move(client);
+  }  // the stand-in's copy is the one that counts
+  if (!flags.pid_file.empty())
+    RETURN_IF_ERROR(WriteFileAtomically(flags.pid_file, StrCat(stand_in)));
+  if (!flags.internal_pid_file.empty())
+    RETURN_IF_ERROR(WriteFileAtomically(flags.internal_pid_file, StrCat(pid)));
   if (flags.detach) return 0;
   int wait_status = TRY_STATUS(WaitInForeground(stand_in, master.valid() ? master.get() : -1,
                                                 [&](int signo) { kill(stand_in, signo); }));
@@ -193,11 +208,15 @@ StatusOr<int> ExecCommand(const Options& options, const Args& args) {
   bool done = false;
   ExecFlags flags;
   FlagParser parser("runsc exec [flags] ID COMMAND [arguments]", FlagParser::Order::kFlagsFirst);
-  parser.String("process,p", &flags.process_file, "file with the process as JSON, instead of a command")
+  parser
+      .String("process,p", &flags.process_file,
+              "file with the process as JSON, instead of a command")
       .Bool("detach,d", &flags.detach, "do not wait")
       .String("pid-file", &flags.pid_file, "file for the id of the host process that stands for it")
-      .String("internal-pid-file", &flags.internal_pid_file, "file for its process id in the container")
-      .String("console-socket", &flags.console_socket, "unix socket that gets the terminal's master")
+      .String("internal-pid-file", &flags.internal_pid_file,
+              "file for its process id in the container")
+      .String("console-socket", &flags.console_socket,
+              "unix socket that gets the terminal's master")
       .Strings("env,e", &flags.env, "set NAME=VALUE (repeatable)")
       .String("cwd", &flags.cwd, "working directory")
       .String("user,u", &flags.user, "UID[:GID]")

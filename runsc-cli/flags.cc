@@ -84,7 +84,8 @@ StatusOr<Args> FlagParser::Parse(const Args& args) {
       if (i + 1 == args.size()) return boot::Error("flag ", args[i], " needs a value");
       value = args[++i];
     }
-    if (!flag->set(value)) return boot::Error("invalid value \"", value, "\" for flag --", flag->name);
+    if (!flag->set(value))
+      return boot::Error("invalid value \"", value, "\" for flag --", flag->name);
   }
   return rest;
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Command line flags by a small table: "--name value", "--name=value", "-n value", "--switch", "--switch=false". No global
-// registry, nothing at process start.
+// Command line flags by a small table: "--name value", "--name=value", "-n value", "--switch",
+// "--switch=false". No global registry, nothing at process start.
 
 #include <functional>
 #include <string>
@@ -20,14 +20,16 @@ using Args = std::vector<std::string>;
 class FlagParser {
  public:
   enum class Order {
-    kFlagsFirst,  // the first argument that is no flag ends them: what follows is a command line of its own
+    kFlagsFirst,  // the first argument that is no flag ends them: what follows is a command line of
+                  // its own
     kAnywhere,
   };
 
   // `usage` is the line that --help prints first.
   FlagParser(std::string usage, Order order) : usage_(std::move(usage)), order_(order) {}
 
-  // `names` is "all" or "all,a". An empty `help` hides the flag: it is accepted because callers give it to any runtime.
+  // `names` is "all" or "all,a". An empty `help` hides the flag: it is accepted because callers
+  // give it to any runtime.
   FlagParser& Bool(std::string_view names, bool* value, std::string_view help = "");
   FlagParser& String(std::string_view names, std::string* value, std::string_view help = "");
   FlagParser& Strings(std::string_view names, Args* value, std::string_view help = "");

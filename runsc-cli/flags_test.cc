@@ -1,8 +1,7 @@
 #include "runsc-cli/flags.h"
 
-#include <sys/mount.h>
-
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 
 #include "runsc-cli/launch.h"
 #include "runsc-cli/options.h"
@@ -18,9 +17,13 @@ TEST(FlagsTest, EveryForm) {
   Args many;
   int number = 0;
   FlagParser parser("x", FlagParser::Order::kAnywhere);
-  parser.Bool("all,a", &all).Bool("quiet", &quiet).String("name,n", &name).Strings("e", &many).Int("number", &number);
-  StatusOr<Args> rest =
-      parser.Parse({"-a", "one", "--name=x=y", "--quiet=false", "-e", "A=1", "-e=B=2", "--number", "-5", "--", "--all"});
+  parser.Bool("all,a", &all)
+      .Bool("quiet", &quiet)
+      .String("name,n", &name)
+      .Strings("e", &many)
+      .Int("number", &number);
+  StatusOr<Args> rest = parser.Parse({"-a", "one", "--name=x=y", "--quiet=false", "-e", "A=1",
+                                      "-e=B=2", "--number", "-5", "--", "--all"});
   ASSERT_TRUE(rest.ok()) << rest.status().message();
   EXPECT_EQ(*rest, (Args{"one", "--all"}));
   EXPECT_TRUE(all);
@@ -46,8 +49,10 @@ TEST(FlagsTest, Errors) {
   parser.Bool("flag", &flag).Int("number", &number);
   EXPECT_EQ(parser.Parse({"--nope=1"}).status().message(), "unknown flag --nope");
   EXPECT_EQ(parser.Parse({"--number"}).status().message(), "flag --number needs a value");
-  EXPECT_EQ(parser.Parse({"--number=1x"}).status().message(), "invalid value \"1x\" for flag --number");
-  EXPECT_EQ(parser.Parse({"--flag=maybe"}).status().message(), "invalid value \"maybe\" for flag --flag");
+  EXPECT_EQ(parser.Parse({"--number=1x"}).status().message(),
+            "invalid value \"1x\" for flag --number");
+  EXPECT_EQ(parser.Parse({"--flag=maybe"}).status().message(),
+            "invalid value \"maybe\" for flag --flag");
 }
 
 std::string OptionsError(const Args& args) {
@@ -57,7 +62,8 @@ std::string OptionsError(const Args& args) {
 
 TEST(OptionsTest, AsContainerManagersCall) {
   StatusOr<ParsedCommandLine> parsed =
-      ParseOptions({"--root", "/run/x", "--log", "/l", "--log-format", "json", "--systemd-cgroup", "create", "--bundle", "b", "id"});
+      ParseOptions({"--root", "/run/x", "--log", "/l", "--log-format", "json", "--systemd-cgroup",
+                    "create", "--bundle", "b", "id"});
   ASSERT_TRUE(parsed.ok());
   EXPECT_EQ(parsed->options.root, "/run/x");
   EXPECT_TRUE(parsed->options.log_json);
@@ -68,8 +74,10 @@ TEST(OptionsTest, AsContainerManagersCall) {
 TEST(OptionsTest, ValuesAreChecked) {
   EXPECT_EQ(OptionsError({"--network=host"}), "--network=host is not available yet");
   EXPECT_EQ(OptionsError({"--network=none", "--rootless=false"}), "ok");
-  EXPECT_EQ(OptionsError({"--platform=kvm"}), "--platform: \"kvm\" is none of systrap, ptrace, auto");
-  EXPECT_EQ(OptionsError({"--overlay2=disk"}), "--overlay2: \"disk\" is none of none, root:memory, all:memory, root:self");
+  EXPECT_EQ(OptionsError({"--platform=kvm"}),
+            "--platform: \"kvm\" is none of systrap, ptrace, auto");
+  EXPECT_EQ(OptionsError({"--overlay2=disk"}),
+            "--overlay2: \"disk\" is none of none, root:memory, all:memory, root:self");
   EXPECT_EQ(ParseOptions({"--overlay2=root:self"})->options.overlay, boot::Overlay::kRootMemory);
   EXPECT_EQ(OptionsError({"--file-access=x"}), "--file-access: \"x\" is none of exclusive, shared");
 }

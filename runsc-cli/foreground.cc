@@ -20,7 +20,8 @@ using boot::StatusOr;
 
 namespace {
 
-constexpr int kForwarded[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
+constexpr int kForwarded[] = {SIGINT,  SIGTERM, SIGQUIT, SIGHUP,  SIGUSR1,
+                              SIGUSR2, SIGALRM, SIGCONT, SIGWINCH};
 
 // Moves what `from` has to `to`. False at its end.
 bool Copy(int from, int to) {
@@ -39,7 +40,8 @@ bool Copy(int from, int to) {
 void Drain(int master) {
   for (;;) {
     pollfd last{.fd = master, .events = POLLIN};
-    if (poll(&last, 1, 0) <= 0 || (last.revents & POLLIN) == 0 || !Copy(master, STDOUT_FILENO)) return;
+    if (poll(&last, 1, 0) <= 0 || (last.revents & POLLIN) == 0 || !Copy(master, STDOUT_FILENO))
+      return;
   }
 }
 

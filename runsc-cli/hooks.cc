@@ -102,7 +102,8 @@ Status RunHook(const boot::HookSpec& hook, const std::string& state_json) {
 
 }  // namespace
 
-Status RunHooks(const std::vector<boot::HookSpec>& hooks, const char* stage, const std::string& state_json) {
+Status RunHooks(const std::vector<boot::HookSpec>& hooks, const char* stage,
+                const std::string& state_json) {
   for (const boot::HookSpec& hook : hooks) {
     Status status = RunHook(hook, state_json);
     if (!status.ok()) return boot::Annotate(status, StrCat(stage, " hook ", hook.path));

@@ -1,5 +1,6 @@
 #include "runsc-cli/hooks.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -7,8 +8,6 @@
 
 #include <fstream>
 #include <sstream>
-
-#include <gtest/gtest.h>
 
 namespace cli {
 namespace {
@@ -20,15 +19,19 @@ class HooksTest : public testing::Test {
 };
 
 boot::HookSpec Shell(const std::string& script, std::optional<int> timeout = {}) {
-  return {.path = "/bin/sh", .args = {"sh", "-c", script}, .env = {"WORD=hello"}, .timeout_seconds = timeout};
+  return {.path = "/bin/sh",
+          .args = {"sh", "-c", script},
+          .env = {"WORD=hello"},
+          .timeout_seconds = timeout};
 }
 
 TEST_F(HooksTest, GetStateEnvironmentAndOrder) {
   char path[] = "/tmp/hooks_test_XXXXXX";
   close(mkstemp(path));
   std::string state(200'000, 's');  // more than a pipe holds
-  boot::Status status =
-      RunHooks({Shell("wc -c > " + std::string(path)), Shell("echo $WORD $PATH_UNSET >> " + std::string(path))}, "prestart", state);
+  boot::Status status = RunHooks({Shell("wc -c > " + std::string(path)),
+                                  Shell("echo $WORD $PATH_UNSET >> " + std::string(path))},
+                                 "prestart", state);
   EXPECT_TRUE(status.ok()) << status.message();
   std::stringstream text;
   text << std::ifstream(path).rdbuf();
@@ -39,14 +42,16 @@ TEST_F(HooksTest, GetStateEnvironmentAndOrder) {
 TEST_F(HooksTest, FailuresSayWhy) {
   EXPECT_EQ(RunHooks({Shell("echo no good >&2; exit 3")}, "createRuntime", "{}").message(),
             "createRuntime hook /bin/sh: exit status 3: no good");
-  EXPECT_EQ(RunHooks({Shell("kill -9 $$")}, "poststop", "{}").message(), "poststop hook /bin/sh: killed by signal 9");
+  EXPECT_EQ(RunHooks({Shell("kill -9 $$")}, "poststop", "{}").message(),
+            "poststop hook /bin/sh: killed by signal 9");
   EXPECT_EQ(RunHooks({{.path = "/nonexistent"}}, "prestart", "{}").message(),
             "prestart hook /nonexistent: exit status 127: No such file or directory");
 }
 
 TEST_F(HooksTest, TimeOut) {
   time_t before = time(nullptr);
-  EXPECT_EQ(RunHooks({Shell("exec sleep 30", 1)}, "prestart", "{}").message(), "prestart hook /bin/sh: did not end within 1 s");
+  EXPECT_EQ(RunHooks({Shell("exec sleep 30", 1)}, "prestart", "{}").message(),
+            "prestart hook /bin/sh: did not end within 1 s");
   EXPECT_LT(time(nullptr) - before, 10);
 }
 

@@ -15,12 +15,14 @@ StatusOr<int> KillCommand(const Options& options, const Args& args) {
   bool done = false, all = false;
   int pid = 0;
   FlagParser parser("runsc kill [flags] ID [SIGNAL]", FlagParser::Order::kAnywhere);
-  parser.Bool("all,a", &all, "to every process, not to init alone").Int("pid", &pid, "to this process of the container");
+  parser.Bool("all,a", &all, "to every process, not to init alone")
+      .Int("pid", &pid, "to this process of the container");
   Args rest = TRY_STATUS(ParseCommand(parser, args, 1, 2, done));
   if (done) return 0;
   std::optional<int> signo = ParseSignal(rest.size() > 1 ? rest[1] : "TERM");
   if (!signo) return boot::Error("unknown signal \"", rest[1], "\"");
-  if (pid < 0 || (pid != 0 && all)) return boot::Error("--pid needs a process id, and goes without --all");
+  if (pid < 0 || (pid != 0 && all))
+    return boot::Error("--pid needs a process id, and goes without --all");
 
   StateStore store(options.root);
   ContainerState state = TRY_STATUS(store.Load(rest[0]));
@@ -30,7 +32,9 @@ StatusOr<int> KillCommand(const Options& options, const Args& args) {
   control::Signal* signal = request.mutable_signal();
   signal->set_signo(*signo);
   signal->set_pid(pid);
-  signal->set_target(all ? control::Signal::ALL : pid != 0 ? control::Signal::PROCESS : control::Signal::INIT);
+  signal->set_target(all        ? control::Signal::ALL
+                     : pid != 0 ? control::Signal::PROCESS
+                                : control::Signal::INIT);
   StatusOr<control::Response> response = client.Call(std::move(request));
   if (response.ok()) return 0;
   Errno cause = response.status().cause();

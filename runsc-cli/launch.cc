@@ -78,8 +78,8 @@ StatusOr<pid_t> ForkGofer(const LaunchRequest& request, Fd& socket) {
   return pid;
 }
 
-// fork(2) into new namespaces. glibc has no call for it; its idea of the thread id, which fork would renew, is renewed by
-// the host at the address that glibc told it.
+// fork(2) into new namespaces. glibc has no call for it; its idea of the thread id, which fork
+// would renew, is renewed by the host at the address that glibc told it.
 Result<pid_t> CloneSentry() {
   int* tid_address = nullptr;
   uint64_t flags = boot::kSentryNamespaces | SIGCHLD;
@@ -96,7 +96,8 @@ Status CloneError(Errno error) {
   } else if (error == Errno::kEINVAL) {
     hint = " (the host's kernel lacks one of the user, pid, mount, network, ipc, uts namespaces)";
   }
-  return Status::Error(StrCat("cannot make the sandbox's namespaces: ", base::ErrnoText(error), hint), error);
+  return Status::Error(
+      StrCat("cannot make the sandbox's namespaces: ", base::ErrnoText(error), hint), error);
 }
 
 Status WriteIdMap(pid_t pid, const char* name, unsigned id) {
@@ -107,14 +108,17 @@ Status WriteIdMap(pid_t pid, const char* name, unsigned id) {
   return Status();
 }
 
-// The host's OOM killer must see the container's wish; to be spared more than we are needs CAP_SYS_RESOURCE.
+// The host's OOM killer must see the container's wish; to be spared more than we are needs
+// CAP_SYS_RESOURCE.
 void SetOomScore(pid_t pid, int value) {
   std::string path = StrCat("/proc/", pid, "/oom_score_adj"), text = StrCat(value);
   Fd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!HOST(write(file.get(), text.data(), text.size())).ok()) LOG_WARNING("cannot set oom_score_adj to {}", value);
+  if (!HOST(write(file.get(), text.data(), text.size())).ok())
+    LOG_WARNING("cannot set oom_score_adj to {}", value);
 }
 
-// In the child: stdio of the container becomes 0, 1 and 2, so that nothing else can be taken for it.
+// In the child: stdio of the container becomes 0, 1 and 2, so that nothing else can be taken for
+// it.
 void PlaceStdio(boot::BootConfig& config) {
   // Above 2 first: one may be another's number.
   for (Fd& fd : config.stdio) {
@@ -129,14 +133,16 @@ void PlaceStdio(boot::BootConfig& config) {
 
 }  // namespace
 
-std::vector<GoferExport> ExportsOf(const boot::Spec& spec, boot::Overlay overlay, std::vector<int>& mount_exports) {
+std::vector<GoferExport> ExportsOf(const boot::Spec& spec, boot::Overlay overlay,
+                                   std::vector<int>& mount_exports) {
   std::vector<GoferExport> exports;
   exports.push_back({spec.root.path, spec.root.readonly || overlay != boot::Overlay::kNone});
   mount_exports.clear();
   for (const boot::MountSpec& mount : spec.mounts) {
     mount_exports.push_back(mount.is_bind() ? static_cast<int>(exports.size()) : -1);
     if (!mount.is_bind()) continue;
-    exports.push_back({mount.source, (mount.flags & MS_RDONLY) != 0 || overlay == boot::Overlay::kAllMemory});
+    exports.push_back(
+        {mount.source, (mount.flags & MS_RDONLY) != 0 || overlay == boot::Overlay::kAllMemory});
   }
   return exports;
 }
@@ -148,7 +154,8 @@ StatusOr<Launched> Launch(LaunchRequest request) {
   gofer_pair.theirs.reset();
   boot::TimelinePhase("gofer forked");
 
-  Pair sync = TRY_STATUS(SeqpacketPair());  // after the gofer's fork: it must not keep the Sentry's creator alive
+  Pair sync = TRY_STATUS(
+      SeqpacketPair());  // after the gofer's fork: it must not keep the Sentry's creator alive
   boot::BootConfig& config = request.config;
   config.gofer_socket = std::move(gofer_pair.ours);
   config.sync = std::move(sync.theirs);
@@ -168,7 +175,8 @@ StatusOr<Launched> Launch(LaunchRequest request) {
     launched.sentry = *pid;
     boot::TimelinePhase("sentry cloned");
     if (request.cgroup != nullptr) status = request.cgroup->Join(launched.sentry);
-    if (config.spec.process.oom_score_adj) SetOomScore(launched.sentry, *config.spec.process.oom_score_adj);
+    if (config.spec.process.oom_score_adj)
+      SetOomScore(launched.sentry, *config.spec.process.oom_score_adj);
     if (status.ok()) status = WriteIdMap(launched.sentry, "uid_map", config.uid);
     if (status.ok()) status = WriteIdMap(launched.sentry, "gid_map", config.gid);
   }
@@ -188,11 +196,13 @@ Status Release(const Launched& launched) {
 }
 
 Status AwaitReady(const Launched& launched, const Fd& interrupts) {
-  pollfd polls[2] = {{.fd = launched.sync.get(), .events = POLLIN}, {.fd = interrupts.get(), .events = POLLIN}};
+  pollfd polls[2] = {{.fd = launched.sync.get(), .events = POLLIN},
+                     {.fd = interrupts.get(), .events = POLLIN}};
   TRY_HOST(HOST_RETRY(poll(polls, 2, -1)), "waiting for the sandbox");
   RETURN_IF_ERROR(CheckInterrupted(interrupts));
   char text[4096];
-  ssize_t n = TRY_HOST(HOST_RETRY(recv(launched.sync.get(), text, sizeof text, 0)), "waiting for the sandbox");
+  ssize_t n = TRY_HOST(HOST_RETRY(recv(launched.sync.get(), text, sizeof text, 0)),
+                       "waiting for the sandbox");
   if (n > 0 && text[0] == 'R') return Status();
   if (n > 1) return boot::Error(std::string_view(text + 1, static_cast<size_t>(n - 1)));
   // Looked at, not reaped: the caller still has its process id.

@@ -82,7 +82,8 @@ int Main(const Args& args) {
     ReportError(options, boot::StrCat("unknown command \"", verb, "\" (see runsc --help)"));
     return 1;
   }
-  if (options.debug) base::LogInit(base::LogLevel::kDebug, OpenDebugLog(options, verb, "cli"), "cli");
+  if (options.debug)
+    base::LogInit(base::LogLevel::kDebug, OpenDebugLog(options, verb, "cli"), "cli");
   boot::TimelinePhase("flags parsed");
   StatusOr<int> code = command->run(options, Args(parsed->rest.begin() + 1, parsed->rest.end()));
   if (code.ok()) return *code;
@@ -92,7 +93,8 @@ int Main(const Args& args) {
 
 }  // namespace
 
-StatusOr<Args> ParseCommand(FlagParser& parser, const Args& args, size_t min, size_t max, bool& done) {
+StatusOr<Args> ParseCommand(FlagParser& parser, const Args& args, size_t min, size_t max,
+                            bool& done) {
   Args rest = TRY_STATUS(parser.Parse(args));
   done = parser.help_requested();
   if (done) {

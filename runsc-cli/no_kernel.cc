@@ -1,8 +1,8 @@
-// The kernel integration. A stub until the kernel lands: it makes a memory file, then says that there is no kernel.
+// The kernel integration. A stub until the kernel lands: it makes a memory file, then says that
+// there is no kernel.
 
-
-#include "base/memory_file.h"
 #include "base/log.h"
+#include "base/memory_file.h"
 #include "sentry/boot/boot.h"
 
 namespace boot {

@@ -5,8 +5,8 @@ namespace cli {
 
 namespace {
 
-StatusOr<int> ChangeState(const Options& options, const Args& args, const char* usage, ContainerStatus from,
-                          ContainerStatus to) {
+StatusOr<int> ChangeState(const Options& options, const Args& args, const char* usage,
+                          ContainerStatus from, ContainerStatus to) {
   bool done = false;
   FlagParser parser(usage, FlagParser::Order::kAnywhere);
   Args rest = TRY_STATUS(ParseCommand(parser, args, 1, 1, done));
@@ -15,7 +15,9 @@ StatusOr<int> ChangeState(const Options& options, const Args& args, const char* 
   ContainerDir dir = TRY_STATUS(store.Lock(rest[0]));
   ContainerState state = TRY_STATUS(dir.Load());
   ContainerStatus status = state.CurrentStatus();
-  if (status != from) return boot::Error("container \"", rest[0], "\" is ", StatusName(status), ", not ", StatusName(from));
+  if (status != from)
+    return boot::Error("container \"", rest[0], "\" is ", StatusName(status), ", not ",
+                       StatusName(from));
   control::Client client = TRY_STATUS(ConnectTo(store, state));
   control::Request request;
   if (to == ContainerStatus::kPaused) {
@@ -32,11 +34,13 @@ StatusOr<int> ChangeState(const Options& options, const Args& args, const char* 
 }  // namespace
 
 StatusOr<int> PauseCommand(const Options& options, const Args& args) {
-  return ChangeState(options, args, "runsc pause ID", ContainerStatus::kRunning, ContainerStatus::kPaused);
+  return ChangeState(options, args, "runsc pause ID", ContainerStatus::kRunning,
+                     ContainerStatus::kPaused);
 }
 
 StatusOr<int> ResumeCommand(const Options& options, const Args& args) {
-  return ChangeState(options, args, "runsc resume ID", ContainerStatus::kPaused, ContainerStatus::kRunning);
+  return ChangeState(options, args, "runsc resume ID", ContainerStatus::kPaused,
+                     ContainerStatus::kRunning);
 }
 
 }  // namespace cli

@@ -14,7 +14,8 @@ namespace cli {
 
 namespace {
 
-Result<std::unique_ptr<platform::Platform>> CreateBest([[maybe_unused]] const platform::Platform::Options& options) {
+Result<std::unique_ptr<platform::Platform>> CreateBest(
+    [[maybe_unused]] const platform::Platform::Options& options) {
   Result<std::unique_ptr<platform::Platform>> platform = Errno::kENOSYS;
 #ifdef RUNSC_HAVE_SYSTRAP
   platform = platform::systrap::Create(options);

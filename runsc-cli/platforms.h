@@ -8,7 +8,8 @@
 
 namespace cli {
 
-// "auto" is systrap where the host has what it takes, else ptrace. Null for a name that this build does not have.
+// "auto" is systrap where the host has what it takes, else ptrace. Null for a name that this build
+// does not have.
 boot::PlatformFactory FindPlatform(std::string_view name);
 
 }  // namespace cli

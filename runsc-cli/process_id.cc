@@ -53,7 +53,8 @@ boot::StatusOr<ProcessId> Identify(pid_t pid) {
 bool IsAlive(const ProcessId& process) {
   if (process.pid <= 0) return false;
   boot::StatusOr<Stat> stat = ReadStat(process.pid);
-  return stat.ok() && stat->start_time == process.start_time && stat->state != 'Z' && stat->state != 'X';
+  return stat.ok() && stat->start_time == process.start_time && stat->state != 'Z' &&
+         stat->state != 'X';
 }
 
 namespace {
@@ -74,7 +75,9 @@ bool EndProcess(const ProcessId& process, int signo, int timeout_ms) {
 
 }  // namespace
 
-bool AwaitExit(const ProcessId& process, int timeout_ms) { return EndProcess(process, 0, timeout_ms); }
+bool AwaitExit(const ProcessId& process, int timeout_ms) {
+  return EndProcess(process, 0, timeout_ms);
+}
 
 bool KillAndWait(const ProcessId& process) { return EndProcess(process, SIGKILL, kKillTimeoutMs); }
 

@@ -22,8 +22,8 @@ std::string StartTime(int64_t realtime_ns) {
 std::string CpuTime(int64_t ns) {
   int64_t seconds = ns / 1'000'000'000;
   char text[48];
-  snprintf(text, sizeof text, "%02d:%02d:%02d", static_cast<int>(seconds / 3600), static_cast<int>(seconds / 60 % 60),
-           static_cast<int>(seconds % 60));
+  snprintf(text, sizeof text, "%02d:%02d:%02d", static_cast<int>(seconds / 3600),
+           static_cast<int>(seconds / 60 % 60), static_cast<int>(seconds % 60));
   return text;
 }
 
@@ -37,7 +37,8 @@ StatusOr<int> PsCommand(const Options& options, const Args& args) {
   // Callers may add options for ps(1), which runs nowhere here.
   Args rest = TRY_STATUS(ParseCommand(parser, args, 1, SIZE_MAX, done));
   if (done) return 0;
-  if (format != "table" && format != "json") return boot::Error("--format: \"", format, "\" is none of table, json");
+  if (format != "table" && format != "json")
+    return boot::Error("--format: \"", format, "\" is none of table, json");
   StateStore store(options.root);
   ContainerState state = TRY_STATUS(store.Load(rest[0]));
   control::Client client = TRY_STATUS(ConnectTo(store, state));
@@ -49,8 +50,9 @@ StatusOr<int> PsCommand(const Options& options, const Args& args) {
   Table table({"UID", "PID", "PPID", "THREADS", "STIME", "TIME", "CMD"});
   for (const control::ProcessInfo& process : response.ps().processes()) {
     pids.push_back(process.pid());
-    table.Add({boot::StrCat(process.uid()), boot::StrCat(process.pid()), boot::StrCat(process.ppid()),
-               boot::StrCat(process.threads()), StartTime(process.start_realtime_ns()), CpuTime(process.cpu_ns()),
+    table.Add({boot::StrCat(process.uid()), boot::StrCat(process.pid()),
+               boot::StrCat(process.ppid()), boot::StrCat(process.threads()),
+               StartTime(process.start_realtime_ns()), CpuTime(process.cpu_ns()),
                process.command()});
   }
   RETURN_IF_ERROR(Print(format == "json" ? pids.dump() + "\n" : table.Text()));

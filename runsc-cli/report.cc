@@ -36,7 +36,8 @@ void ReportError(const Options& options, std::string_view message) {
     return boot::Json(value).dump(-1, ' ', false, boot::Json::error_handler_t::replace);
   };
   if (options.log_json) {
-    text = boot::StrCat(R"({"level":"error","msg":)", quoted(line), R"(,"time":)", quoted(Rfc3339Now()), "}\n");
+    text = boot::StrCat(R"({"level":"error","msg":)", quoted(line), R"(,"time":)",
+                        quoted(Rfc3339Now()), "}\n");
   } else {
     text = boot::StrCat("time=", quoted(Rfc3339Now()), " level=error msg=", quoted(line), "\n");
   }
@@ -58,7 +59,8 @@ int OpenDebugLog(const Options& options, std::string_view command, std::string_v
   replace("%TIMESTAMP%", stamp);
   replace("%COMMAND%", command);
   replace("%ID%", id);
-  // Above 2: a process that was started without stdio must not get the log as its container's standard output.
+  // Above 2: a process that was started without stdio must not get the log as its container's
+  // standard output.
   Fd file(open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644));
   if (!file.valid()) return -1;
   return fcntl(file.get(), F_DUPFD_CLOEXEC, 3);

@@ -46,8 +46,10 @@ StatusOr<int> RunInForeground(CreateRequest request) {
   if (!status.ok()) return status.status();
   // The Sentry exits with what its init ended with. That it was killed is another matter.
   if (WIFSIGNALED(*status)) {
-    ReportError(options, boot::StrCat("the sandbox was killed by signal ", WTERMSIG(*status),
-                                      WTERMSIG(*status) == SIGSYS ? " (a system call that its filter forbids)" : ""));
+    ReportError(options,
+                boot::StrCat(
+                    "the sandbox was killed by signal ", WTERMSIG(*status),
+                    WTERMSIG(*status) == SIGSYS ? " (a system call that its filter forbids)" : ""));
   }
   return ExitCode(*status);
 }

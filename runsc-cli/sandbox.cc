@@ -23,8 +23,8 @@ namespace {
 
 constexpr int kGoferExitMs = 2000;
 
-// False when one of them does not go. The gofer sees the Sentry's end and goes by itself, together with its child, which
-// would be left behind if it were killed.
+// False when one of them does not go. The gofer sees the Sentry's end and goes by itself, together
+// with its child, which would be left behind if it were killed.
 bool EndProcesses(const ProcessId& sentry, const ProcessId& gofer) {
   return KillAndWait(sentry) && (AwaitExit(gofer, kGoferExitMs) || KillAndWait(gofer));
 }
@@ -53,7 +53,9 @@ Status SetUpStdio(const CreateRequest& request, boot::BootConfig& config, Fd& co
   const boot::ProcessSpec& process = request.spec.process;
   RETURN_IF_ERROR(CheckConsole(process.terminal, request.console_socket, request.foreground));
   if (!process.terminal) {
-    for (int i = 0; i < 3; i++) config.stdio[i] = Fd(TRY_HOST(HOST(fcntl(i, F_DUPFD_CLOEXEC, 3)), "standard input or output"));
+    for (int i = 0; i < 3; i++)
+      config.stdio[i] =
+          Fd(TRY_HOST(HOST(fcntl(i, F_DUPFD_CLOEXEC, 3)), "standard input or output"));
     return Status();
   }
   Pty pty = TRY_STATUS(OpenPty(process.console_rows, process.console_columns));
@@ -67,7 +69,8 @@ Status SetUpStdio(const CreateRequest& request, boot::BootConfig& config, Fd& co
   return Status();
 }
 
-StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir& dir, Fd& console_master) {
+StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir& dir,
+                                      Fd& console_master) {
   const Options& options = *request.options;
   boot::BootConfig config;
   config.id = request.id;
@@ -78,8 +81,8 @@ StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir
   }
   RETURN_IF_ERROR(SetUpStdio(request, config, console_master));
   for (int i = 0; i < request.preserve_fds; i++) {
-    config.extra_fds.emplace_back(
-        TRY_HOST(HOST(fcntl(3 + i, F_DUPFD_CLOEXEC, 3)), StrCat("--preserve-fds: descriptor ", 3 + i)));
+    config.extra_fds.emplace_back(TRY_HOST(HOST(fcntl(3 + i, F_DUPFD_CLOEXEC, 3)),
+                                           StrCat("--preserve-fds: descriptor ", 3 + i)));
   }
   config.control_listen = TRY_STATUS(control::ListenControl(dir.path()));
   config.start_at_once = request.start_at_once;
@@ -94,7 +97,8 @@ StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir
 
 // The hooks that come before the container's program, in the order of the standard.
 Status RunCreateHooks(const boot::Hooks& hooks, const ContainerState& state) {
-  if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) return Status();
+  if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty())
+    return Status();
   std::string json = state.OciJson();
   RETURN_IF_ERROR(RunHooks(hooks.prestart, "prestart", json));
   RETURN_IF_ERROR(RunHooks(hooks.create_runtime, "createRuntime", json));
@@ -105,7 +109,8 @@ Status RunCreateHooks(const boot::Hooks& hooks, const ContainerState& state) {
 
 Status CheckConsole(bool terminal, const std::string& console_socket, bool foreground) {
   if (terminal && console_socket.empty() && !foreground) {
-    return boot::Error("cannot allocate a terminal for a detached container without --console-socket");
+    return boot::Error(
+        "cannot allocate a terminal for a detached container without --console-socket");
   }
   if (!terminal && !console_socket.empty()) {
     return boot::Error("--console-socket given, but the process wants no terminal");
@@ -179,7 +184,8 @@ Status MarkStarted(const ContainerDir& dir, ContainerState& state, const boot::H
 
 Status DestroySandbox(ContainerDir& dir, const ContainerState& state) {
   if (!EndProcesses(state.sentry, state.gofer)) {
-    return boot::Error("the sandbox (processes ", state.sentry.pid, ", ", state.gofer.pid, ") cannot be killed");
+    return boot::Error("the sandbox (processes ", state.sentry.pid, ", ", state.gofer.pid,
+                       ") cannot be killed");
   }
   Status status = Cgroup::Remove(state.cgroup_paths);
   StatusOr<boot::Spec> spec = dir.LoadSpec();

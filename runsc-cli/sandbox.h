@@ -20,7 +20,8 @@ struct CreateRequest {
   std::string pid_file, console_socket;
   int preserve_fds = 0;
   bool start_at_once = false;
-  // The caller stays and waits: the sandbox dies with it, and a terminal without console socket is served by it.
+  // The caller stays and waits: the sandbox dies with it, and a terminal without console socket is
+  // served by it.
   bool foreground = false;
 };
 
@@ -39,7 +40,8 @@ boot::Status MarkStarted(const ContainerDir& dir, ContainerState& state, const b
 // Kills what lives, removes the cgroup and the directory, runs the poststop hooks.
 boot::Status DestroySandbox(ContainerDir& dir, const ContainerState& state);
 
-// A connection to the container's Sentry. An error that says "container not running" when there is none.
+// A connection to the container's Sentry. An error that says "container not running" when there is
+// none.
 boot::StatusOr<control::Client> ConnectTo(const StateStore& store, const ContainerState& state);
 
 // Checks a terminal request against --console-socket as callers expect.

@@ -58,7 +58,8 @@ StatusOr<int> SpecCommand(const Options&, const Args& args) {
     json["process"]["terminal"] = false;
   }
   if (!cwd.empty()) json["process"]["cwd"] = cwd;
-  RETURN_IF_ERROR(WriteFileAtomically(path, json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"));
+  RETURN_IF_ERROR(WriteFileAtomically(
+      path, json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"));
   return 0;
 }
 

@@ -27,7 +27,9 @@ Status NoSuchContainer(const std::string& id) {
   return Status::Error(boot::StrCat("container \"", id, "\" does not exist"), Errno::kENOENT);
 }
 
-Json ProcessJson(const ProcessId& process) { return {{"pid", process.pid}, {"startTime", process.start_time}}; }
+Json ProcessJson(const ProcessId& process) {
+  return {{"pid", process.pid}, {"startTime", process.start_time}};
+}
 
 ProcessId ReadProcessId(const JsonReader& reader, const char* key) {
   ProcessId process;
@@ -38,7 +40,9 @@ ProcessId ReadProcessId(const JsonReader& reader, const char* key) {
   return process;
 }
 
-std::string Dump(const Json& json, int indent) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
+std::string Dump(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
 
 StatusOr<ContainerState> LoadFrom(const std::string& directory) {
   std::string path = directory + "/state.json";
@@ -76,14 +80,18 @@ StatusOr<ContainerState> LoadFrom(const std::string& directory) {
 const char* StatusName(ContainerStatus status) { return kStatusNames[static_cast<int>(status)]; }
 
 ContainerStatus ContainerState::CurrentStatus() const {
-  // While it is being created there may be no Sentry yet; the creator removes everything if it fails.
+  // While it is being created there may be no Sentry yet; the creator removes everything if it
+  // fails.
   if (status == ContainerStatus::kCreating && sentry.pid == 0) return status;
   return IsAlive(sentry) ? status : ContainerStatus::kStopped;
 }
 
 std::string ContainerState::OciJson() const {
   ContainerStatus current = CurrentStatus();
-  Json json = {{"ociVersion", oci_version}, {"id", id}, {"status", StatusName(current)}, {"bundle", bundle},
+  Json json = {{"ociVersion", oci_version},
+               {"id", id},
+               {"status", StatusName(current)},
+               {"bundle", bundle},
                {"created", created}};
   json["pid"] = current == ContainerStatus::kStopped ? 0 : sentry.pid;
   if (!annotations.empty()) json["annotations"] = annotations;
@@ -92,7 +100,8 @@ std::string ContainerState::OciJson() const {
 
 Status WriteFileAtomically(const std::string& path, std::string_view text, unsigned mode) {
   std::string temporary = boot::StrCat(path, ".", getpid());
-  Fd file(TRY_HOST(HOST(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)), temporary));
+  Fd file(TRY_HOST(HOST(open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)),
+                   temporary));
   while (!text.empty()) {
     Result<ssize_t> n = HOST_RETRY(write(file.get(), text.data(), text.size()));
     if (!n.ok()) {
@@ -144,9 +153,11 @@ Status ContainerDir::Remove() {
 Status StateStore::CheckId(const std::string& id) {
   bool good = !id.empty() && id.size() <= 1024 && id != "." && id != "..";
   for (char c : id) {
-    good = good && (isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '+' || c == '-' || c == '.');
+    good = good &&
+           (isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '+' || c == '-' || c == '.');
   }
-  if (!good) return boot::Error("invalid container id \"", id, "\" (letters, digits, _ + - . are allowed)");
+  if (!good)
+    return boot::Error("invalid container id \"", id, "\" (letters, digits, _ + - . are allowed)");
   return Status();
 }
 
@@ -156,13 +167,15 @@ StatusOr<ContainerDir> StateStore::Create(const std::string& id) {
   for (size_t slash = root_.find('/', 1);; slash = root_.find('/', slash + 1)) {
     std::string prefix = root_.substr(0, slash);
     Result<int> made = HOST(mkdir(prefix.c_str(), 0711));
-    if (!made.ok() && made.error() != Errno::kEEXIST) return boot::ErrnoStatus(made.error(), prefix);
+    if (!made.ok() && made.error() != Errno::kEEXIST)
+      return boot::ErrnoStatus(made.error(), prefix);
     if (slash == root_.npos) break;
   }
   std::string path = PathOf(id);
   Result<int> made = HOST(mkdir(path.c_str(), 0700));
   if (!made.ok() && made.error() == Errno::kEEXIST) {
-    return Status::Error(boot::StrCat("container with id \"", id, "\" exists already"), Errno::kEEXIST);
+    return Status::Error(boot::StrCat("container with id \"", id, "\" exists already"),
+                         Errno::kEEXIST);
   }
   if (!made.ok()) return boot::ErrnoStatus(made.error(), path);
   return Lock(id);
@@ -172,12 +185,14 @@ StatusOr<ContainerDir> StateStore::Lock(const std::string& id) {
   RETURN_IF_ERROR(CheckId(id));
   std::string path = PathOf(id);
   Result<int> fd = HOST(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd.ok()) return fd.error() == Errno::kENOENT ? NoSuchContainer(id) : boot::ErrnoStatus(fd.error(), path);
+  if (!fd.ok())
+    return fd.error() == Errno::kENOENT ? NoSuchContainer(id) : boot::ErrnoStatus(fd.error(), path);
   Fd lock(*fd);
   TRY_HOST(HOST_RETRY(flock(lock.get(), LOCK_EX)), path);
   // Deleted, and perhaps made anew, while we waited?
   struct stat ours, current;
-  if (fstat(lock.get(), &ours) != 0 || stat(path.c_str(), &current) != 0 || ours.st_ino != current.st_ino) {
+  if (fstat(lock.get(), &ours) != 0 || stat(path.c_str(), &current) != 0 ||
+      ours.st_ino != current.st_ino) {
     return NoSuchContainer(id);
   }
   return ContainerDir(std::move(path), std::move(lock));

@@ -1,8 +1,8 @@
 #pragma once
 
-// Containers on disk: ROOT/<id>/ with state.json (replaced atomically), config.json (the specification it was created
-// from) and control.sock. The directory itself is the lock of the container: whoever changes its life cycle holds it;
-// readers need none.
+// Containers on disk: ROOT/<id>/ with state.json (replaced atomically), config.json (the
+// specification it was created from) and control.sock. The directory itself is the lock of the
+// container: whoever changes its life cycle holds it; readers need none.
 
 #include <map>
 #include <string>
@@ -18,7 +18,7 @@ enum class ContainerStatus { kCreating, kCreated, kRunning, kPaused, kStopped };
 const char* StatusName(ContainerStatus status);
 
 struct ContainerState {
-  std::string id, bundle, created;  // created: RFC 3339
+  std::string id, bundle, created;                      // created: RFC 3339
   ContainerStatus status = ContainerStatus::kCreating;  // as last recorded; see CurrentStatus
   ProcessId sentry, gofer;
   std::string oci_version = "1.0.2";
@@ -74,6 +74,7 @@ class StateStore {
 };
 
 // Writes `text` to `path` by way of a temporary file beside it.
-boot::Status WriteFileAtomically(const std::string& path, std::string_view text, unsigned mode = 0644);
+boot::Status WriteFileAtomically(const std::string& path, std::string_view text,
+                                 unsigned mode = 0644);
 
 }  // namespace cli

@@ -1,5 +1,6 @@
 #include "runsc-cli/state_store.h"
 
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -7,8 +8,6 @@
 #include <unistd.h>
 
 #include <filesystem>
-
-#include <gtest/gtest.h>
 
 namespace cli {
 namespace {
@@ -109,7 +108,9 @@ TEST_F(StateStoreTest, LockExcludesAndSeesDeletion) {
   usleep(20'000);
   EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0);  // it waits for us
   ASSERT_TRUE(dir->Remove().ok());
-  { ContainerDir gone = std::move(*dir); }
+  {
+    ContainerDir gone = std::move(*dir);
+  }
   int status = 0;
   waitpid(pid, &status, 0);
   EXPECT_EQ(status, 0);

@@ -17,7 +17,8 @@ StatusOr<int> WaitCommand(const Options& options, const Args& args) {
   control::Request request;
   request.mutable_wait()->set_pid(pid);
   control::Response response = TRY_STATUS(client.Call(std::move(request)));
-  RETURN_IF_ERROR(Print(boot::StrCat("{\"id\":\"", rest[0], "\",\"exitStatus\":", ExitCode(response.wait().status()), "}\n")));
+  RETURN_IF_ERROR(Print(boot::StrCat(
+      "{\"id\":\"", rest[0], "\",\"exitStatus\":", ExitCode(response.wait().status()), "}\n")));
   return 0;
 }
 

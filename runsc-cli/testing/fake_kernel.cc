@@ -1,7 +1,9 @@
-// A kernel without application code, in place of runsc-cli/run_kernel.cc: runsc_fake is the whole of runsc but for it,
-// so that the verbs, the sandbox around a Sentry, its filter and the control protocol are tested for themselves.
+// A kernel without application code, in place of runsc-cli/run_kernel.cc: runsc_fake is the whole
+// of runsc but for it, so that the verbs, the sandbox around a Sentry, its filter and the control
+// protocol are tested for themselves.
 //
-// "Programs" are: exit N | hang | say TEXT | tty | violate | crash | leak | guest; anything else does not exist.
+// "Programs" are: exit N | hang | say TEXT | tty | violate | crash | leak | guest; anything else
+// does not exist.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -32,12 +34,13 @@ void Say(int fd, const std::string& text) { (void)HOST(write(fd, text.data(), te
 
 std::unique_ptr<platform::Platform> host_platform;
 
-// Application code after all, but none of a kernel: do the platforms work within the walls, filter included? Returns an
-// exit status.
+// Application code after all, but none of a kernel: do the platforms work within the walls, filter
+// included? Returns an exit status.
 int RunGuestCode(int space_count) {
   constexpr uint64_t kCode = 0x400000, kData = 0x500000;
   // mov $39, %eax; syscall; test %rax, %rax; jns to the start; hlt
-  constexpr uint8_t kProgram[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0x48, 0x85, 0xc0, 0x79, 0xf4, 0xf4};
+  constexpr uint8_t kProgram[] = {0xb8, 39,   0,    0,    0,    0x0f, 0x05,
+                                  0x48, 0x85, 0xc0, 0x79, 0xf4, 0xf4};
   base::MemoryFile& memory = base::MemoryFile::Get();
   Result<uint64_t> offset = memory.Allocate(2 * kPageSize);
   if (!offset.ok()) return 50;
@@ -47,7 +50,9 @@ int RunGuestCode(int space_count) {
     Result<std::unique_ptr<platform::Context>> context = host_platform->CreateContext();
     if (!space.ok() || !context.ok()) return 51;
     if (!(*space)->Map(kCode, kPageSize, memory.fd(), *offset, PROT_READ | PROT_EXEC, false).ok() ||
-        !(*space)->Map(kData, kPageSize, memory.fd(), *offset + kPageSize, PROT_READ | PROT_WRITE, true).ok()) {
+        !(*space)
+             ->Map(kData, kPageSize, memory.fd(), *offset + kPageSize, PROT_READ | PROT_WRITE, true)
+             .ok()) {
       return 52;
     }
     platform::Registers& registers = (*context)->mutable_registers();
@@ -109,7 +114,8 @@ class FakeContainer : public control::ContainerOps {
     return {};
   }
   void Exec(ProcessSpec spec, std::vector<Fd> fds, ExecDone done) override {
-    if (!Exists(spec.args[0])) return done({StrCat(spec.args[0], ": No such file or directory"), Errno::kENOENT}, 0);
+    if (!Exists(spec.args[0]))
+      return done({StrCat(spec.args[0], ": No such file or directory"), Errno::kENOENT}, 0);
     int pid = next_pid_++;
     FakeProcess& process = processes_[pid];
     process.spec = std::move(spec);
@@ -202,7 +208,8 @@ void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) 
   host_platform = std::move(platform);
   const std::string& program = config.spec.process.args[0];
   if (!FakeContainer::Exists(program)) {
-    ReportFailure(config.sync, StrCat("exec: \"", program, "\": executable file not found in $PATH"));
+    ReportFailure(config.sync,
+                  StrCat("exec: \"", program, "\": executable file not found in $PATH"));
   }
   static FakeContainer container;
   static control::Server server(std::move(config.control_listen), container);

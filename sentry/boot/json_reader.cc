@@ -68,7 +68,8 @@ void JsonReader::String(const char* key, std::string& out) const {
   if (value == nullptr) return;
   if (!value->is_string()) return Fail(key, "expected a string");
   out = *value->get_ptr<const std::string*>();
-  // Every string of a specification ends as a C string somewhere: one that would be cut there is refused.
+  // Every string of a specification ends as a C string somewhere: one that would be cut there is
+  // refused.
   if (out.find('\0') != std::string::npos) Fail(key, "the string holds a zero byte");
 }
 
@@ -101,14 +102,16 @@ void JsonReader::StringMap(const char* key, std::map<std::string, std::string>& 
 
 void JsonReader::Object(const char* key, absl::FunctionRef<void(const JsonReader&)> read) const {
   const Json* value = Find(key);
-  if (value != nullptr) read(JsonReader(*value, StrCat(path_, path_.empty() ? "" : ".", key), status_));
+  if (value != nullptr)
+    read(JsonReader(*value, StrCat(path_, path_.empty() ? "" : ".", key), status_));
 }
 
 void JsonReader::Objects(const char* key, absl::FunctionRef<void(const JsonReader&)> read) const {
   const Json* array = FindArray(key);
   if (array == nullptr) return;
   for (size_t i = 0; i < array->size(); i++) {
-    read(JsonReader((*array)[i], StrCat(path_, path_.empty() ? "" : ".", key, "[", i, "]"), status_));
+    read(JsonReader((*array)[i], StrCat(path_, path_.empty() ? "" : ".", key, "[", i, "]"),
+                    status_));
   }
 }
 

@@ -1,8 +1,8 @@
 #pragma once
 
-// Typed, exception-free access to a JSON document. A reader stands at one object; the first thing that does not fit is
-// remembered with its path ("mounts[2].destination: expected a string"), everything after it is ignored, so callers read
-// all that they want and look at the status once.
+// Typed, exception-free access to a JSON document. A reader stands at one object; the first thing
+// that does not fit is remembered with its path ("mounts[2].destination: expected a string"),
+// everything after it is ignored, so callers read all that they want and look at the status once.
 
 #include <cstdint>
 #include <limits>
@@ -80,7 +80,8 @@ class JsonReader {
       }
     } else if (value.is_number_integer()) {
       int64_t n = value.get<int64_t>();
-      if (std::numeric_limits<T>::is_signed && n >= static_cast<int64_t>(std::numeric_limits<T>::min())) {
+      if (std::numeric_limits<T>::is_signed &&
+          n >= static_cast<int64_t>(std::numeric_limits<T>::min())) {
         out = static_cast<T>(n);  // negative: positive integers are unsigned to the parser
         return;
       }

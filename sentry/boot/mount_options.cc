@@ -2,7 +2,6 @@
 
 #include <sys/mount.h>
 
-
 namespace boot {
 
 namespace {

@@ -1,6 +1,7 @@
 #pragma once
 
-// The option strings of a mount in an OCI specification (those of mount(8)) as mount(2) flags and data.
+// The option strings of a mount in an OCI specification (those of mount(8)) as mount(2) flags and
+// data.
 
 #include "sentry/boot/spec.h"
 

@@ -10,8 +10,8 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,11 +28,13 @@ const uint64_t kSentryNamespaces =
 
 namespace {
 
-// The creator sends one byte when the id maps are written, the cgroup is joined and the hooks have run. End of file
-// instead means that it is gone, and with it everybody who would ever ask for this container.
+// The creator sends one byte when the id maps are written, the cgroup is joined and the hooks have
+// run. End of file instead means that it is gone, and with it everybody who would ever ask for this
+// container.
 Status AwaitRelease(Fd& sync) {
   char byte;
-  ssize_t n = TRY_HOST(HOST_RETRY(recv(sync.get(), &byte, 1, 0)), "waiting for the creator of the sandbox");
+  ssize_t n =
+      TRY_HOST(HOST_RETRY(recv(sync.get(), &byte, 1, 0)), "waiting for the creator of the sandbox");
   if (n != 1) _exit(1);
   return Status();
 }
@@ -53,11 +55,12 @@ void RaiseFileLimit() {
 }
 
 void ResetSignals() {
-  // Handlers and masks of the command line mean nothing here. SIGPIPE: a pipe that closed is an error code to the kernel.
+  // Handlers and masks of the command line mean nothing here. SIGPIPE: a pipe that closed is an
+  // error code to the kernel.
   for (int signo = 1; signo < NSIG; signo++) signal(signo, SIG_DFL);
   signal(SIGPIPE, SIG_IGN);
-  // The init of a pid namespace survives its own SIGABRT, and abort(3) would end in an exit status that looks like the
-  // application's. A fault ends it for certain.
+  // The init of a pid namespace survives its own SIGABRT, and abort(3) would end in an exit status
+  // that looks like the application's. A fault ends it for certain.
   signal(SIGABRT, [](int) { __builtin_trap(); });
   sigset_t none;
   sigemptyset(&none);
@@ -84,7 +87,8 @@ Status SetUpProcess(BootConfig& config) {
   RETURN_IF_ERROR(BecomeUser(config.uid, config.gid));
 
   if (config.die_with_parent) {
-    // After the change of user, which clears it. The parent may have died just before; then the socket says so.
+    // After the change of user, which clears it. The parent may have died just before; then the
+    // socket says so.
     TRY_HOST(HOST(prctl(PR_SET_PDEATHSIG, SIGKILL)), "setting the parent death signal");
     char byte;
     if (recv(config.sync.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 0) _exit(1);
@@ -95,8 +99,12 @@ Status SetUpProcess(BootConfig& config) {
   }
   RaiseFileLimit();
 
-  std::vector<int> keep = {config.stdio[0].get(),       config.stdio[1].get(),      config.stdio[2].get(),
-                           config.control_listen.get(), config.gofer_socket.get(), config.sync.get(),
+  std::vector<int> keep = {config.stdio[0].get(),
+                           config.stdio[1].get(),
+                           config.stdio[2].get(),
+                           config.control_listen.get(),
+                           config.gofer_socket.get(),
+                           config.sync.get(),
                            config.log_fd};
   for (const Fd& fd : config.extra_fds) keep.push_back(fd.get());
   CloseAllExcept(keep);
@@ -106,19 +114,22 @@ Status SetUpProcess(BootConfig& config) {
 }
 
 Status EnterEmptyRoot() {
-  TRY_HOST(HOST(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)), "making mounts private");
+  TRY_HOST(HOST(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)),
+           "making mounts private");
   // Any directory does as a mount point; these exist everywhere. One inode: the root itself.
   const char* points[] = {"/proc", "/sys", "/dev", "/tmp", "/etc"};
   const char* point = nullptr;
   for (const char* candidate : points) {
-    if (mount("runsc-empty", candidate, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=555,size=4k,nr_inodes=1") == 0) {
+    if (mount("runsc-empty", candidate, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+              "mode=555,size=4k,nr_inodes=1") == 0) {
       point = candidate;
       break;
     }
   }
   if (point == nullptr) return ErrnoStatus(HOST(-1).error(), "mounting the empty root");
   TRY_HOST(HOST(chdir(point)), "entering the empty root");
-  // New and old root on one mount point, so that neither needs a directory in the other; then the old one goes.
+  // New and old root on one mount point, so that neither needs a directory in the other; then the
+  // old one goes.
   if (syscall(SYS_pivot_root, ".", ".") == 0) {
     TRY_HOST(HOST(umount2(".", MNT_DETACH)), "detaching the host's root");
   } else {
@@ -127,15 +138,19 @@ Status EnterEmptyRoot() {
     TRY_HOST(HOST(chroot(".")), "changing the root");
   }
   TRY_HOST(HOST(chdir("/")), "entering the empty root");
-  TRY_HOST(HOST(mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr)),
-           "making the empty root read-only");
-  // Ptrace of the platform's helper processes, which come next and inherit this: the change of user took it away.
+  TRY_HOST(
+      HOST(mount(nullptr, "/", nullptr,
+                 MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr)),
+      "making the empty root read-only");
+  // Ptrace of the platform's helper processes, which come next and inherit this: the change of user
+  // took it away.
   TRY_HOST(HOST(prctl(PR_SET_DUMPABLE, 1)), "making helpers traceable");
   return Status();
 }
 
 Status DropPrivileges() {
-  TRY_HOST(HOST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)), "clearing ambient capabilities");
+  TRY_HOST(HOST(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)),
+           "clearing ambient capabilities");
   for (int capability = 0;; capability++) {
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
     if (HOST(-1).error() == Errno::kEINVAL) break;  // behind the last one that this host knows

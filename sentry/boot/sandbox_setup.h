@@ -1,9 +1,10 @@
 #pragma once
 
-// The walls around the Sentry, put up by itself right after it was cloned into namespaces of its own. In this order:
-//   SetUpProcess     waits for its id maps; becomes nobody; session, parent death signal, limits; closes descriptors
-//   EnterEmptyRoot   the only directory that exists from then on is an empty, read-only one
-//   (platform)       its helper processes are forked: they inherit all of the above
+// The walls around the Sentry, put up by itself right after it was cloned into namespaces of its
+// own. In this order:
+//   SetUpProcess     waits for its id maps; becomes nobody; session, parent death signal, limits;
+//   closes descriptors EnterEmptyRoot   the only directory that exists from then on is an empty,
+//   read-only one (platform)       its helper processes are forked: they inherit all of the above
 //   DropPrivileges   no capability in any set, no_new_privs, not dumpable
 //   (filter)         sentry/boot/sentry_filter.h
 

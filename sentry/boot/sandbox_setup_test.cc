@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,8 +16,6 @@
 
 #include <functional>
 
-#include <gtest/gtest.h>
-
 #include "base/host.h"
 
 namespace boot {
@@ -28,12 +27,13 @@ void WriteFile(const std::string& path, const std::string& text) {
   ASSERT_EQ(write(fd.get(), text.data(), text.size()), static_cast<ssize_t>(text.size())) << path;
 }
 
-// Clones a child as the command line does, runs SetUpProcess in it and then `body`, whose result is the exit status;
-// -1 when this host does not allow it.
+// Clones a child as the command line does, runs SetUpProcess in it and then `body`, whose result is
+// the exit status; -1 when this host does not allow it.
 int InSandbox(const std::function<int(BootConfig&)>& body) {
   int pair[2];
   EXPECT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-  pid_t pid = static_cast<pid_t>(syscall(SYS_clone, kSentryNamespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  pid_t pid = static_cast<pid_t>(
+      syscall(SYS_clone, kSentryNamespaces | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
   if (pid < 0) return -1;
   if (pid == 0) {
     BootConfig config;
@@ -94,10 +94,12 @@ TEST(SandboxSetupTest, PrivilegesAreGone) {
               }
               if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) return 6;
               if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0) return 7;
-              if (getuid() != 65534 || geteuid() != 65534 || getgid() != 65534 || getgroups(0, nullptr) != 0) return 8;
+              if (getuid() != 65534 || geteuid() != 65534 || getgid() != 65534 ||
+                  getgroups(0, nullptr) != 0)
+                return 8;
               if (getpid() != 1) return 9;
-              // Capabilities of a further user namespace would still be nothing: it cannot mount what it does not have,
-              // and the filter forbids it anyway.
+              // Capabilities of a further user namespace would still be nothing: it cannot mount
+              // what it does not have, and the filter forbids it anyway.
               if (unshare(CLONE_NEWNS) == 0) return 10;
               return 0;
             }),

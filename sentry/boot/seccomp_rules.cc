@@ -13,7 +13,9 @@ struct ContextDeleter {
   void operator()(void* context) const { seccomp_release(context); }
 };
 
-Status SeccompError(int rc, std::string_view what) { return ErrnoStatus(static_cast<Errno>(-rc), what); }
+Status SeccompError(int rc, std::string_view what) {
+  return ErrnoStatus(static_cast<Errno>(-rc), what);
+}
 
 scmp_arg_cmp Compare(const ArgCheck& check) {
   switch (check.op) {
@@ -35,7 +37,9 @@ Status InstallFilter(std::span<const SyscallRule> rules, std::span<const Syscall
   if (filter == nullptr) return Error("seccomp filter: out of memory");
   // Another architecture (int 0x80, x32) is never an accident.
   int rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-  if (rc == 0) rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0);  // set already, without CAP_SYS_ADMIN
+  if (rc == 0)
+    rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP,
+                          0);  // set already, without CAP_SYS_ADMIN
   if (rc == 0) rc = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2);  // a binary tree
   if (rc != 0) return SeccompError(rc, "seccomp filter attributes");
 
@@ -46,14 +50,18 @@ Status InstallFilter(std::span<const SyscallRule> rules, std::span<const Syscall
       if (check.op != ArgCheck::kNone) compares[count++] = Compare(check);
     }
     rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ALLOW, rule.nr, count, compares);
-    if (rc != 0) return SeccompError(rc, StrCat("seccomp rule for system call ", rule.nr, " (", rule.why, ")"));
+    if (rc != 0)
+      return SeccompError(rc,
+                          StrCat("seccomp rule for system call ", rule.nr, " (", rule.why, ")"));
   }
   for (int nr : unconditional) {
     rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ALLOW, nr, 0, nullptr);
-    if (rc != 0 && rc != -EEXIST) return SeccompError(rc, StrCat("seccomp rule for system call ", nr));
+    if (rc != 0 && rc != -EEXIST)
+      return SeccompError(rc, StrCat("seccomp rule for system call ", nr));
   }
   for (const SyscallRefusal& refusal : refusals) {
-    rc = seccomp_rule_add_exact_array(filter.get(), SCMP_ACT_ERRNO(static_cast<uint32_t>(refusal.error)), refusal.nr, 0, nullptr);
+    rc = seccomp_rule_add_exact_array(
+        filter.get(), SCMP_ACT_ERRNO(static_cast<uint32_t>(refusal.error)), refusal.nr, 0, nullptr);
     if (rc != 0) return SeccompError(rc, StrCat("seccomp refusal of system call ", refusal.nr));
   }
   rc = seccomp_load(filter.get());

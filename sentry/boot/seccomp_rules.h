@@ -1,7 +1,8 @@
 #pragma once
 
-// Allow-lists of host system calls as data: a number, the reason it is needed, and what its arguments must be. Several
-// rules of one number are alternatives. What no rule allows kills the process.
+// Allow-lists of host system calls as data: a number, the reason it is needed, and what its
+// arguments must be. Several rules of one number are alternatives. What no rule allows kills the
+// process.
 
 #include <cstdint>
 #include <span>
@@ -24,11 +25,17 @@ struct ArgCheck {
   uint64_t mask = 0;
 };
 
-inline constexpr ArgCheck Arg(unsigned index, uint64_t value) { return {index, ArgCheck::kEqual, value, 0}; }
+inline constexpr ArgCheck Arg(unsigned index, uint64_t value) {
+  return {index, ArgCheck::kEqual, value, 0};
+}
 // No bit of `bits` may be set.
-inline constexpr ArgCheck ArgWithout(unsigned index, uint64_t bits) { return {index, ArgCheck::kMasked, 0, bits}; }
+inline constexpr ArgCheck ArgWithout(unsigned index, uint64_t bits) {
+  return {index, ArgCheck::kMasked, 0, bits};
+}
 // All bits of `bits` must be set.
-inline constexpr ArgCheck ArgWith(unsigned index, uint64_t bits) { return {index, ArgCheck::kMasked, bits, bits}; }
+inline constexpr ArgCheck ArgWith(unsigned index, uint64_t bits) {
+  return {index, ArgCheck::kMasked, bits, bits};
+}
 inline constexpr ArgCheck ArgSelf(unsigned index) { return {index, ArgCheck::kSelfPid, 0, 0}; }
 
 struct SyscallRule {
@@ -49,7 +56,8 @@ enum class FilterAction {
   kLog,   // the host logs it and lets it pass; for debugging only
 };
 
-// Builds the filter and installs it in the calling process, which has no_new_privs set and one thread.
+// Builds the filter and installs it in the calling process, which has no_new_privs set and one
+// thread.
 Status InstallFilter(std::span<const SyscallRule> rules, std::span<const SyscallRefusal> refusals,
                      std::span<const int> unconditional, FilterAction otherwise);
 

@@ -14,9 +14,11 @@ namespace boot {
 
 namespace {
 
-// pthread_create(3) of glibc: these flags and no others make a thread; anything else would be a process or a namespace.
-constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |
-                                  CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
+// pthread_create(3) of glibc: these flags and no others make a thread; anything else would be a
+// process or a namespace.
+constexpr uint64_t kThreadFlags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM |
+                                  CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS |
+                                  CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID;
 
 // SECCOMP_IOCTL_NOTIF_SET_FLAGS of Linux 6.6, which older headers lack.
 constexpr uint64_t kSeccompNotifSetFlags = _IOW('!', 4, uint64_t);
@@ -143,8 +145,8 @@ constexpr SyscallRefusal kRefusals[] = {
 std::span<const SyscallRule> SentryRules() { return kRules; }
 
 Status InstallSentryFilter(std::span<const int> platform_syscalls, FilterAction otherwise) {
-  // A platform names whole calls. Those that are pinned or refused here stay so: mmap never makes executable memory,
-  // clone makes threads only. But for signals: stubs are other processes.
+  // A platform names whole calls. Those that are pinned or refused here stay so: mmap never makes
+  // executable memory, clone makes threads only. But for signals: stubs are other processes.
   auto is_kept = [](int nr) {
     if (nr == SYS_tgkill) return false;
     for (const SyscallRule& rule : kRules) {

@@ -1,6 +1,7 @@
 #pragma once
 
-// What a Sentry may ask of the host once it runs: no path, no socket, no new process, no executable memory of its own.
+// What a Sentry may ask of the host once it runs: no path, no socket, no new process, no executable
+// memory of its own.
 
 #include <span>
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -16,8 +17,6 @@
 #include <functional>
 #include <set>
 #include <thread>
-
-#include <gtest/gtest.h>
 
 namespace boot {
 namespace {
@@ -84,7 +83,8 @@ TEST(SentryFilterTest, ReachingTheHostKills) {
 }
 
 TEST(SentryFilterTest, ArgumentsArePinned) {
-  EXPECT_TRUE(Kills([] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }));
+  EXPECT_TRUE(Kills(
+      [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); }));
   EXPECT_TRUE(Kills([] { mprotect(nullptr, 0, PROT_EXEC); }));
   EXPECT_TRUE(Kills([] { fcntl(0, F_SETOWN, 1); }));
   EXPECT_TRUE(Kills([] { ioctl(0, TIOCSTI, "x"); }));
@@ -106,10 +106,14 @@ TEST(SentryFilterTest, PlatformCallsWidenNothing) {
       [] { mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); },
       {SYS_mmap, SYS_clone, SYS_clone3, SYS_ioctl, SYS_tgkill});
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
-  EXPECT_EQ(StatusUnderFilter([] { syscall(SYS_tgkill, 0x7ffffff0, 0x7ffffff0, 0); }, {SYS_tgkill}), 0);
-  EXPECT_EQ(StatusUnderFilter([] {
-              if (syscall(SYS_clone3, nullptr, 0) != -1 || errno != ENOSYS) _exit(1);
-            }, {SYS_clone3}), 0);
+  EXPECT_EQ(StatusUnderFilter([] { syscall(SYS_tgkill, 0x7ffffff0, 0x7ffffff0, 0); }, {SYS_tgkill}),
+            0);
+  EXPECT_EQ(StatusUnderFilter(
+                [] {
+                  if (syscall(SYS_clone3, nullptr, 0) != -1 || errno != ENOSYS) _exit(1);
+                },
+                {SYS_clone3}),
+            0);
 }
 
 TEST(SentryFilterTest, EveryRuleSaysWhy) {

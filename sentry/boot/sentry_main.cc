@@ -14,7 +14,8 @@ namespace boot {
 
 void ReportReady(Fd& sync) {
   if (!sync.valid()) return;
-  // The creator may have been killed meanwhile; the container then waits for its `start` all the same.
+  // The creator may have been killed meanwhile; the container then waits for its `start` all the
+  // same.
   (void)HOST(send(sync.get(), "R", 1, MSG_NOSIGNAL));
   sync.reset();
 }
@@ -45,7 +46,7 @@ void SentryMain(BootConfig config) {
   Result<std::unique_ptr<platform::Platform>> platform = config.create_platform(options);
   if (!platform.ok()) {
     ReportFailure(config.sync, StrCat("platform ", config.platform_name,
-                                            " cannot be used here: ", base::ErrnoText(platform.error())));
+                                      " cannot be used here: ", base::ErrnoText(platform.error())));
   }
   LOG_INFO("platform {}: {}", (*platform)->name(), (*platform)->mechanism());
   TimelinePhase("sentry: platform");

@@ -23,14 +23,22 @@ struct RlimitName {
   int resource;
 };
 constexpr RlimitName kRlimits[] = {
-    {"RLIMIT_AS", RLIMIT_AS},           {"RLIMIT_CORE", RLIMIT_CORE},
-    {"RLIMIT_CPU", RLIMIT_CPU},         {"RLIMIT_DATA", RLIMIT_DATA},
-    {"RLIMIT_FSIZE", RLIMIT_FSIZE},     {"RLIMIT_LOCKS", RLIMIT_LOCKS},
-    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK}, {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
-    {"RLIMIT_NICE", RLIMIT_NICE},       {"RLIMIT_NOFILE", RLIMIT_NOFILE},
-    {"RLIMIT_NPROC", RLIMIT_NPROC},     {"RLIMIT_RSS", RLIMIT_RSS},
-    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},   {"RLIMIT_RTTIME", RLIMIT_RTTIME},
-    {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING}, {"RLIMIT_STACK", RLIMIT_STACK},
+    {"RLIMIT_AS", RLIMIT_AS},
+    {"RLIMIT_CORE", RLIMIT_CORE},
+    {"RLIMIT_CPU", RLIMIT_CPU},
+    {"RLIMIT_DATA", RLIMIT_DATA},
+    {"RLIMIT_FSIZE", RLIMIT_FSIZE},
+    {"RLIMIT_LOCKS", RLIMIT_LOCKS},
+    {"RLIMIT_MEMLOCK", RLIMIT_MEMLOCK},
+    {"RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE},
+    {"RLIMIT_NICE", RLIMIT_NICE},
+    {"RLIMIT_NOFILE", RLIMIT_NOFILE},
+    {"RLIMIT_NPROC", RLIMIT_NPROC},
+    {"RLIMIT_RSS", RLIMIT_RSS},
+    {"RLIMIT_RTPRIO", RLIMIT_RTPRIO},
+    {"RLIMIT_RTTIME", RLIMIT_RTTIME},
+    {"RLIMIT_SIGPENDING", RLIMIT_SIGPENDING},
+    {"RLIMIT_STACK", RLIMIT_STACK},
 };
 
 uint64_t ReadCapabilities(const JsonReader& reader, const char* key) {
@@ -39,7 +47,8 @@ uint64_t ReadCapabilities(const JsonReader& reader, const char* key) {
   uint64_t set = 0;
   for (const std::string& name : names) {
     std::optional<int> number = CapabilityNumber(name);
-    // A capability that a newer standard knows cannot be granted; refusing the container would be worse (runc warns too).
+    // A capability that a newer standard knows cannot be granted; refusing the container would be
+    // worse (runc warns too).
     if (!number) {
       LOG_WARNING("ignoring unknown capability {} in {}", name, key);
       continue;
@@ -104,7 +113,8 @@ std::vector<HookSpec> ReadHooks(const JsonReader& reader, const char* key) {
     item.Strings("env", hook.env);
     item.Integer("timeout", hook.timeout_seconds);
     if (!hook.path.starts_with("/")) item.Fail("path", "must be an absolute path");
-    if (hook.timeout_seconds && *hook.timeout_seconds <= 0) item.Fail("timeout", "must be positive");
+    if (hook.timeout_seconds && *hook.timeout_seconds <= 0)
+      item.Fail("timeout", "must be positive");
     hooks.push_back(std::move(hook));
   });
   return hooks;
@@ -123,7 +133,8 @@ void ReadResources(const JsonReader& reader, Resources& resources) {
     cpu.String("cpus", resources.cpuset_cpus);
     cpu.String("mems", resources.cpuset_mems);
   });
-  reader.Object("pids", [&](const JsonReader& pids) { pids.Integer("limit", resources.pids_limit); });
+  reader.Object("pids",
+                [&](const JsonReader& pids) { pids.Integer("limit", resources.pids_limit); });
   reader.StringMap("unified", resources.unified);
 }
 
@@ -153,7 +164,8 @@ void ReadMount(const JsonReader& reader, Spec& spec) {
   // Older bundles name it relative to the root (runc accepts and corrects that too).
   if (mount.destination[0] != '/') mount.destination.insert(0, "/");
   ParseMountOptions(mount);
-  if (mount.is_bind() && mount.source.empty()) return reader.Fail("source", "a bind mount needs one");
+  if (mount.is_bind() && mount.source.empty())
+    return reader.Fail("source", "a bind mount needs one");
   spec.mounts.push_back(std::move(mount));
 }
 

@@ -1,7 +1,8 @@
 #pragma once
 
-// An OCI runtime specification (config.json, version 1.x) as plain structs: what this runtime uses of it. Unknown fields
-// are tolerated, as the standard asks; a known field of a wrong type or value is an error of one line that names it.
+// An OCI runtime specification (config.json, version 1.x) as plain structs: what this runtime uses
+// of it. Unknown fields are tolerated, as the standard asks; a known field of a wrong type or value
+// is an error of one line that names it.
 
 #include <sys/types.h>
 
@@ -67,7 +68,8 @@ struct HookSpec {
 };
 
 struct Hooks {
-  std::vector<HookSpec> prestart, create_runtime, create_container, start_container, poststart, poststop;
+  std::vector<HookSpec> prestart, create_runtime, create_container, start_container, poststart,
+      poststop;
 };
 
 // linux.resources, as far as the cgroup code applies it.
@@ -96,11 +98,13 @@ struct Spec {
   Resources resources;
 };
 
-// `text` is JSON. The result is checked for what a container cannot do without (root.path, process.args, ...).
+// `text` is JSON. The result is checked for what a container cannot do without (root.path,
+// process.args, ...).
 StatusOr<Spec> ParseSpec(std::string_view text);
 // A process object alone (`exec --process FILE`).
 StatusOr<ProcessSpec> ParseProcess(std::string_view text);
-// Reads BUNDLE/config.json; root.path and relative bind sources become absolute. `text_out`, unless null, gets the text.
+// Reads BUNDLE/config.json; root.path and relative bind sources become absolute. `text_out`, unless
+// null, gets the text.
 StatusOr<Spec> LoadSpec(const std::string& bundle, std::string* text_out = nullptr);
 
 // RLIMIT_NOFILE for "RLIMIT_NOFILE".

@@ -1,9 +1,8 @@
 #include "sentry/boot/spec.h"
 
+#include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
-
-#include <gtest/gtest.h>
 
 #include "sentry/boot/capability_names.h"
 
@@ -99,7 +98,8 @@ TEST(SpecTest, ErrorsNameThePlace) {
   EXPECT_EQ(ErrorOf("{"), "not valid JSON (at byte 2)");
   EXPECT_EQ(ErrorOf("[]"), "expected an object");
   EXPECT_EQ(ErrorOf("{}"), "ociVersion: missing");
-  EXPECT_EQ(ErrorOf(R"({"ociVersion": "2.0"})"), "ociVersion: version 2.0 is not supported, 1.x is");
+  EXPECT_EQ(ErrorOf(R"({"ociVersion": "2.0"})"),
+            "ociVersion: version 2.0 is not supported, 1.x is");
   EXPECT_EQ(ErrorOf(R"({"ociVersion": "1.0.0"})"), "root: missing");
   EXPECT_EQ(ErrorOf(R"({"ociVersion": "1.0.0", "root": {"path": "r"}})"), "process: missing");
   EXPECT_EQ(ErrorOf(R"({"ociVersion": "1.0.0", "root": {"path": "r"}, "process": {}})"),
@@ -119,18 +119,22 @@ TEST(SpecTest, ErrorsNameThePlace) {
 }
 
 TEST(SpecTest, ProcessAlone) {
-  StatusOr<ProcessSpec> process = ParseProcess(R"({"args": ["ls"], "cwd": "/x", "user": {"uid": 4294967295}})");
+  StatusOr<ProcessSpec> process =
+      ParseProcess(R"({"args": ["ls"], "cwd": "/x", "user": {"uid": 4294967295}})");
   ASSERT_TRUE(process.ok()) << process.status().message();
   EXPECT_EQ(process->uid, 4294967295u);
-  EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "cwd": "x"})").status().message(), "cwd: must be an absolute path");
+  EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "cwd": "x"})").status().message(),
+            "cwd: must be an absolute path");
   EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "user": {"uid": 4294967296}})").status().message(),
             "user.uid: the number is out of range");
-  EXPECT_EQ(ParseProcess(R"({"args": ["ls"], "rlimits": [{"type": "RLIMIT_X"}]})").status().message(),
-            "rlimits[0].type: unknown resource limit \"RLIMIT_X\"");
+  EXPECT_EQ(
+      ParseProcess(R"({"args": ["ls"], "rlimits": [{"type": "RLIMIT_X"}]})").status().message(),
+      "rlimits[0].type: unknown resource limit \"RLIMIT_X\"");
 }
 
 TEST(SpecTest, MissingFileIsNamed) {
-  EXPECT_EQ(LoadSpec("/nonexistent").status().message(), "/nonexistent/config.json: No such file or directory");
+  EXPECT_EQ(LoadSpec("/nonexistent").status().message(),
+            "/nonexistent/config.json: No such file or directory");
 }
 
 TEST(CapabilityNamesTest, BothWays) {

@@ -1,8 +1,9 @@
 #pragma once
 
-// Status: success, or an error that a person reads, as one line; for the command line and for start-up. Inside the kernel
-// errors are Errno (base/result.h); the conversion goes one way only, here.
-// Not absl::Status: the distribution's Abseil has a string_view of its own, and this needs no cords.
+// Status: success, or an error that a person reads, as one line; for the command line and for
+// start-up. Inside the kernel errors are Errno (base/result.h); the conversion goes one way only,
+// here. Not absl::Status: the distribution's Abseil has a string_view of its own, and this needs no
+// cords.
 
 #include <concepts>
 #include <optional>
@@ -43,7 +44,8 @@ class [[nodiscard]] Status {
   }
 
   bool ok() const { return cause_ == Errno{}; }
-  // What callers may tell apart: kENOENT and kEEXIST above all; EINVAL where nothing better is known.
+  // What callers may tell apart: kENOENT and kEEXIST above all; EINVAL where nothing better is
+  // known.
   Errno cause() const { return cause_; }
   const std::string& message() const { return message_; }
   const Status& status() const { return *this; }
@@ -103,12 +105,12 @@ class [[nodiscard]] StatusOr {
   } while (0)
 
 // The value of a StatusOr, or return its error.
-#define TRY_STATUS(expr)                                  \
-  __extension__({                                         \
-    auto&& status_or = (expr);                            \
-    if (!status_or.ok()) [[unlikely]]                     \
-      return status_or.status();                          \
-    std::move(status_or).value();                         \
+#define TRY_STATUS(expr)              \
+  __extension__({                     \
+    auto&& status_or = (expr);        \
+    if (!status_or.ok()) [[unlikely]] \
+      return status_or.status();      \
+    std::move(status_or).value();     \
   })
 
 // The value of a Result, or return the error as a Status with `what` before it.

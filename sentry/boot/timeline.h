@@ -1,8 +1,8 @@
 #pragma once
 
-// Where the time between exec and the first application instruction goes: each phase is one debug log line with the
-// microseconds since the process began. The start is inherited over fork, so the lines of the command line, the gofer and
-// the Sentry share one clock.
+// Where the time between exec and the first application instruction goes: each phase is one debug
+// log line with the microseconds since the process began. The start is inherited over fork, so the
+// lines of the command line, the gofer and the Sentry share one clock.
 
 namespace boot {
 

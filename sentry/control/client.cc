@@ -16,10 +16,12 @@ using boot::StatusOr;
 
 namespace {
 
-// The address of control.sock by way of a descriptor of its directory, so that it fits whatever the directory's path.
+// The address of control.sock by way of a descriptor of its directory, so that it fits whatever the
+// directory's path.
 sockaddr_un AddressIn(const Fd& directory) {
   sockaddr_un address{.sun_family = AF_UNIX};
-  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/control.sock", directory.get());
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/control.sock",
+           directory.get());
   return address;
 }
 
@@ -37,7 +39,8 @@ StatusOr<Fd> ListenControl(const std::string& directory) {
   Fd dir = TRY_STATUS(OpenDirectory(directory));
   Fd socket = TRY_STATUS(NewSocket());
   sockaddr_un address = AddressIn(dir);
-  TRY_HOST(HOST(bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address)), "binding the control socket");
+  TRY_HOST(HOST(bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address)),
+           "binding the control socket");
   TRY_HOST(HOST(listen(socket.get(), 64)), "listening on the control socket");
   // For the Sentry's event loop; accept never blocks there.
   TRY_HOST(HOST(fcntl(socket.get(), F_SETFL, O_NONBLOCK)), "control socket");
@@ -62,11 +65,13 @@ void Client::SetTimeout(int seconds) {
 Status Client::Send(Request request, const std::vector<int>& fds) {
   request.set_id(next_id_++);
   std::string frame = Frame(request);
-  if (frame.size() - kHeaderSize > kMaxMessage) return Status::Error("the request is too large", Errno::kE2BIG);
+  if (frame.size() - kHeaderSize > kMaxMessage)
+    return Status::Error("the request is too large", Errno::kE2BIG);
   std::string_view rest = frame;
   while (!rest.empty()) {
-    size_t n = TRY_HOST(SendWithFds(socket_.get(), rest, rest.size() == frame.size() ? fds : std::vector<int>()),
-                        "talking to the sandbox");
+    size_t n = TRY_HOST(
+        SendWithFds(socket_.get(), rest, rest.size() == frame.size() ? fds : std::vector<int>()),
+        "talking to the sandbox");
     rest.remove_prefix(n);
   }
   return Status();
@@ -78,8 +83,9 @@ StatusOr<Response> Client::Receive() {
   std::vector<Fd> fds;  // none is ever sent this way
   while (input.size() < wanted) {
     char buffer[16384];
-    size_t n = TRY_HOST(ReceiveWithFds(socket_.get(), buffer, std::min(sizeof buffer, wanted - input.size()), fds),
-                        "talking to the sandbox");
+    size_t n = TRY_HOST(
+        ReceiveWithFds(socket_.get(), buffer, std::min(sizeof buffer, wanted - input.size()), fds),
+        "talking to the sandbox");
     if (n == 0) return Status::Error("the sandbox ended", Errno::kECONNRESET);
     input.append(buffer, n);
     if (input.size() == kHeaderSize) {
@@ -87,12 +93,15 @@ StatusOr<Response> Client::Receive() {
     }
   }
   Response response;
-  if (!response.ParseFromArray(input.data() + kHeaderSize, static_cast<int>(input.size() - kHeaderSize))) {
+  if (!response.ParseFromArray(input.data() + kHeaderSize,
+                               static_cast<int>(input.size() - kHeaderSize))) {
     return Status::Error("malformed answer of the sandbox", Errno::kEPROTO);
   }
   if (!response.error().empty()) {
     int code = response.error_code();
-    return Status::Error(response.error(), code > 0 && code <= base::kMaxUserErrno ? static_cast<Errno>(code) : Errno::kEIO);
+    return Status::Error(response.error(), code > 0 && code <= base::kMaxUserErrno
+                                               ? static_cast<Errno>(code)
+                                               : Errno::kEIO);
   }
   return response;
 }

@@ -20,8 +20,8 @@ class Client {
   static boot::StatusOr<Client> Connect(const std::string& directory);
   explicit Client(Fd socket) : socket_(std::move(socket)) {}
 
-  // Sends a request (its id is set here) and waits for its answer; an error of the other side becomes the status, with
-  // its code as the cause. kECONNRESET when the Sentry ends meanwhile.
+  // Sends a request (its id is set here) and waits for its answer; an error of the other side
+  // becomes the status, with its code as the cause. kECONNRESET when the Sentry ends meanwhile.
   boot::StatusOr<Response> Call(Request request, const std::vector<int>& fds = {});
 
   // The two halves of Call, for callers that poll on fd() for the answer.

@@ -39,7 +39,8 @@ bool Connection::Read() {
   if (!n.ok()) return n.error() == Errno::kEAGAIN;
   if (*n == 0) return false;
   input_.append(buffer, *n);
-  // One read an event: with more to read the loop calls again, after the others have had their turn.
+  // One read an event: with more to read the loop calls again, after the others have had their
+  // turn.
   return HandleFrames();
 }
 
@@ -50,7 +51,8 @@ bool Connection::HandleFrames() {
     if (!size.ok()) return false;
     if (input_.size() - used - kHeaderSize < *size) break;
     Request request;
-    if (!request.ParseFromArray(input_.data() + used + kHeaderSize, static_cast<int>(*size))) return false;
+    if (!request.ParseFromArray(input_.data() + used + kHeaderSize, static_cast<int>(*size)))
+      return false;
     used += kHeaderSize + *size;
     if (!HandleRequest(std::move(request))) return false;
     fds_.clear();
@@ -93,16 +95,18 @@ bool Connection::HandleRequest(Request request) {
         answer_now({"invalid signal", Errno::kEINVAL});
         return true;
       }
-      answer_now(ops.Signal(static_cast<SignalTarget>(signal.target()), signal.signo(), signal.pid()));
+      answer_now(
+          ops.Signal(static_cast<SignalTarget>(signal.target()), signal.signo(), signal.pid()));
       return true;
     }
     case Request::kWait:
-      ops.Wait(request.wait().pid(), [pid = request.wait().pid(), answer = Answer(id)](OpError error, int status) {
-        answer(error, [&](Connection& self, Response& response) {
-          self.kill_on_close_.erase(pid);
-          response.mutable_wait()->set_status(status);
-        });
-      });
+      ops.Wait(request.wait().pid(),
+               [pid = request.wait().pid(), answer = Answer(id)](OpError error, int status) {
+                 answer(error, [&](Connection& self, Response& response) {
+                   self.kill_on_close_.erase(pid);
+                   response.mutable_wait()->set_status(status);
+                 });
+               });
       return true;
     case Request::kExec:
       HandleExec(id, request.exec());
@@ -153,7 +157,8 @@ void Connection::HandleExec(uint64_t id, const Exec& exec) {
   }
   bool kill = exec.kill_on_disconnect();
   server_.ops_.Exec(std::move(*spec), std::move(fds_),
-                    [kill, weak = weak_from_this(), &ops = server_.ops_, answer = Answer(id)](OpError error, int pid) {
+                    [kill, weak = weak_from_this(), &ops = server_.ops_, answer = Answer(id)](
+                        OpError error, int pid) {
                       // The client may be gone before its process is.
                       if (error.ok() && kill && weak.expired()) {
                         (void)ops.Signal(SignalTarget::kProcess, SIGKILL, pid);
@@ -177,7 +182,8 @@ void Connection::ReplyError(uint64_t id, const OpError& error) {
 
 void Connection::Reply(Response response) {
   output_ += Frame(response);
-  // At once, not at the next turn of the loop: the Sentry may be about to exit (the answer to a Wait for init).
+  // At once, not at the next turn of the loop: the Sentry may be about to exit (the answer to a
+  // Wait for init).
   if (output_.size() > kMaxOutput || !Flush()) Close();
 }
 
@@ -193,7 +199,9 @@ bool Connection::Flush() {
   bool want_output = !output_.empty();
   if (want_output != watching_output_) {
     watching_output_ = want_output;
-    return base::EventLoop::Get().Modify(socket_.get(), want_output ? EPOLLIN | EPOLLOUT : EPOLLIN).ok();
+    return base::EventLoop::Get()
+        .Modify(socket_.get(), want_output ? EPOLLIN | EPOLLOUT : EPOLLIN)
+        .ok();
   }
   return true;
 }

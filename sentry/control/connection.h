@@ -1,6 +1,7 @@
 #pragma once
 
-// One client of the control server: a state machine that reads frames, hands requests to ContainerOps and queues answers.
+// One client of the control server: a state machine that reads frames, hands requests to
+// ContainerOps and queues answers.
 
 #include <cstdint>
 #include <memory>
@@ -48,7 +49,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const uint64_t serial_;
   Fd socket_;
   std::string input_, output_;
-  std::vector<Fd> fds_;          // that came with the current frame
+  std::vector<Fd> fds_;  // that came with the current frame
   size_t pending_ = 0;
   std::set<int> kill_on_close_;  // processes of Exec with kill_on_disconnect
   bool watching_output_ = false;

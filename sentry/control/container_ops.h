@@ -1,7 +1,8 @@
 #pragma once
 
-// What the control server asks of the kernel; the kernel integration implements it. Every call comes on the event thread
-// under the kernel lock, on its own stack, so it must not block: what takes longer starts a fiber and answers later.
+// What the control server asks of the kernel; the kernel integration implements it. Every call
+// comes on the event thread under the kernel lock, on its own stack, so it must not block: what
+// takes longer starts a fiber and answers later.
 
 #include <cstdint>
 #include <string>
@@ -33,8 +34,8 @@ enum class SignalTarget { kInit, kAll, kProcess, kForegroundGroup };
 
 class ContainerOps {
  public:
-  // Answers are given once, under the kernel lock, from within the call or later; dropping one unanswered is an error
-  // to the client.
+  // Answers are given once, under the kernel lock, from within the call or later; dropping one
+  // unanswered is an error to the client.
   using Done = absl::AnyInvocable<void(OpError)>;
   using ExecDone = absl::AnyInvocable<void(OpError, int pid)>;
   // `status` as wait(2) gives it.
@@ -45,15 +46,17 @@ class ContainerOps {
   // Sets init going. An error when it was already.
   virtual OpError Start() = 0;
 
-  // `pid` as seen in the container; for kProcess and kForegroundGroup. ESRCH when there is no such process.
+  // `pid` as seen in the container; for kProcess and kForegroundGroup. ESRCH when there is no such
+  // process.
   virtual OpError Signal(SignalTarget target, int signo, int pid) = 0;
 
-  // Runs one more process in the container. `fds` are its 0, 1, 2 (a terminal three times when spec.terminal). Answers
-  // when the program is loaded, or with why not.
+  // Runs one more process in the container. `fds` are its 0, 1, 2 (a terminal three times when
+  // spec.terminal). Answers when the program is loaded, or with why not.
   virtual void Exec(boot::ProcessSpec spec, std::vector<Fd> fds, ExecDone done) = 0;
 
-  // Answers when the process has exited (at once when it has already). Processes that Exec started keep their status
-  // for the first Wait; init (pid 0 or 1) keeps it for all. ECHILD for processes that the container made itself.
+  // Answers when the process has exited (at once when it has already). Processes that Exec started
+  // keep their status for the first Wait; init (pid 0 or 1) keeps it for all. ECHILD for processes
+  // that the container made itself.
   virtual void Wait(int pid, WaitDone done) = 0;
 
   virtual std::vector<ProcessStatus> Processes() = 0;

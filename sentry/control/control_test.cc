@@ -1,3 +1,4 @@
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,6 @@
 
 #include <deque>
 #include <thread>
-
-#include <gtest/gtest.h>
 
 #include "base/event_loop.h"
 #include "base/host.h"
@@ -33,7 +32,8 @@ class FakeOps : public ContainerOps {
     return {};
   }
   void Exec(boot::ProcessSpec spec, std::vector<Fd> fds, ExecDone done) override {
-    if (spec.args[0] == "missing") return done({"missing: No such file or directory", Errno::kENOENT}, 0);
+    if (spec.args[0] == "missing")
+      return done({"missing: No such file or directory", Errno::kENOENT}, 0);
     if (spec.args[0] == "slow") {
       slow_exec = std::move(done);
       return;
@@ -43,7 +43,9 @@ class FakeOps : public ContainerOps {
     done({}, 42);
   }
   void Wait(int pid, WaitDone done) override { waiters.push_back(std::move(done)); }
-  std::vector<ProcessStatus> Processes() override { return {{.pid = 1, .threads = 2, .command = "init"}}; }
+  std::vector<ProcessStatus> Processes() override {
+    return {{.pid = 1, .threads = 2, .command = "init"}};
+  }
   void Pause(Done done) override {
     paused_ = true;
     done({});
@@ -116,7 +118,8 @@ class ControlTest : public testing::Test {
     fill(request);
     return request;
   }
-  static Request ExecRequest(const std::string& program, const std::string& arg, bool kill = false) {
+  static Request ExecRequest(const std::string& program, const std::string& arg,
+                             bool kill = false) {
     Request request;
     boot::ProcessSpec spec;
     spec.args = {program, arg};
@@ -133,7 +136,9 @@ class ControlTest : public testing::Test {
 
 TEST_F(ControlTest, SimpleRequests) {
   Client client = Connect();
-  auto state = [&] { return client.Call(Of([](Request& r) { r.mutable_state(); })).value().state(); };
+  auto state = [&] {
+    return client.Call(Of([](Request& r) { r.mutable_state(); })).value().state();
+  };
   EXPECT_FALSE(state().started());
   EXPECT_TRUE(client.Call(Of([](Request& r) { r.mutable_start(); })).ok());
   boot::StatusOr<Response> again = client.Call(Of([](Request& r) { r.mutable_start(); }));
@@ -153,10 +158,12 @@ TEST_F(ControlTest, SimpleRequests) {
 
 TEST_F(ControlTest, Signals) {
   Client client = Connect();
-  EXPECT_TRUE(client.Call(Of([](Request& r) {
-                      r.mutable_signal()->set_signo(SIGTERM);
-                      r.mutable_signal()->set_target(Signal::ALL);
-                    })).ok());
+  EXPECT_TRUE(client
+                  .Call(Of([](Request& r) {
+                    r.mutable_signal()->set_signo(SIGTERM);
+                    r.mutable_signal()->set_target(Signal::ALL);
+                  }))
+                  .ok());
   EXPECT_EQ(ops_.signals.at(0).target, SignalTarget::kAll);
   EXPECT_EQ(ops_.signals.at(0).signo, SIGTERM);
   auto missing = client.Call(Of([](Request& r) {
@@ -164,7 +171,8 @@ TEST_F(ControlTest, Signals) {
     r.mutable_signal()->set_pid(404);
   }));
   EXPECT_EQ(missing.status().cause(), Errno::kESRCH);
-  EXPECT_EQ(client.Call(Of([](Request& r) { r.mutable_signal()->set_signo(65); })).status().cause(), Errno::kEINVAL);
+  EXPECT_EQ(client.Call(Of([](Request& r) { r.mutable_signal()->set_signo(65); })).status().cause(),
+            Errno::kEINVAL);
   EXPECT_EQ(client.Call(Request()).status().cause(), Errno::kENOSYS);
 }
 
@@ -186,7 +194,8 @@ TEST_F(ControlTest, ExecPassesDescriptorsAndLargeArguments) {
 
   EXPECT_EQ(client.Call(ExecRequest("missing", ""), {0, 1, 2}).status().cause(), Errno::kENOENT);
   EXPECT_EQ(client.Call(ExecRequest("echo", "x"), {0, 1}).status().cause(), Errno::kEINVAL);
-  EXPECT_EQ(client.Call(ExecRequest("echo", std::string("a\0b", 3)), {0, 1, 2}).status().cause(), Errno::kEINVAL);
+  EXPECT_EQ(client.Call(ExecRequest("echo", std::string("a\0b", 3)), {0, 1, 2}).status().cause(),
+            Errno::kEINVAL);
 }
 
 TEST_F(ControlTest, SeveralWaiters) {
@@ -246,8 +255,8 @@ bool HangsUp(const std::string& directory, std::string_view bytes) {
 }
 
 TEST_F(ControlTest, HostileBytes) {
-  EXPECT_TRUE(HangsUp(directory_, std::string_view("\xff\xff\xff\xff", 4)));       // 4 GB
-  EXPECT_TRUE(HangsUp(directory_, std::string_view("\x01\x00\x40\x00", 4)));       // one over the limit
+  EXPECT_TRUE(HangsUp(directory_, std::string_view("\xff\xff\xff\xff", 4)));  // 4 GB
+  EXPECT_TRUE(HangsUp(directory_, std::string_view("\x01\x00\x40\x00", 4)));  // one over the limit
   EXPECT_TRUE(HangsUp(directory_, std::string_view("\x02\x00\x00\x00\xff\xff", 6)));  // no message
   unsigned seed = 1;
   for (int i = 0; i < 300; i++) {
@@ -283,7 +292,8 @@ TEST_F(ControlTest, TooManyDescriptorsOrRequestsOrConnections) {
     Client client = Connect();
     iovec part{const_cast<char*>("\x00"), 1};
     alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * 9)] = {};
-    msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+    msghdr message{
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
     cmsghdr* c = CMSG_FIRSTHDR(&message);
     *c = {.cmsg_len = CMSG_LEN(sizeof(int) * 9), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memset(CMSG_DATA(c), 0, sizeof(int) * 9);  // nine times descriptor 0

@@ -1,8 +1,9 @@
 #pragma once
 
-// The control server of a Sentry: accepts connections on the listening socket that the creator bound, and passes requests
-// on to ContainerOps. Runs on the event thread under the kernel lock. Sockets are nonblocking; a client that sends half a
-// message or reads no answers holds its own connection only.
+// The control server of a Sentry: accepts connections on the listening socket that the creator
+// bound, and passes requests on to ContainerOps. Runs on the event thread under the kernel lock.
+// Sockets are nonblocking; a client that sends half a message or reads no answers holds its own
+// connection only.
 
 #include <cstdint>
 #include <map>
@@ -39,7 +40,8 @@ class Server {
   Fd listening_;
   ContainerOps& ops_;
   uint64_t next_serial_ = 1;
-  // By serial, not by descriptor: answers that come late must not find a new connection of the same number.
+  // By serial, not by descriptor: answers that come late must not find a new connection of the same
+  // number.
   std::map<uint64_t, std::shared_ptr<Connection>> connections_;
 };
 

@@ -17,7 +17,8 @@ std::string Frame(const google::protobuf::MessageLite& message) {
 
 Result<uint32_t> FrameSize(const char header[kHeaderSize]) {
   uint32_t size = 0;
-  for (size_t i = 0; i < kHeaderSize; i++) size |= uint32_t{static_cast<uint8_t>(header[i])} << (8 * i);
+  for (size_t i = 0; i < kHeaderSize; i++)
+    size |= uint32_t{static_cast<uint8_t>(header[i])} << (8 * i);
   if (size > kMaxMessage) return Errno::kEMSGSIZE;
   return size;
 }
@@ -74,7 +75,8 @@ Result<boot::ProcessSpec> FromProto(const Process& in) {
                        .permitted = in.cap_permitted(),
                        .ambient = in.cap_ambient()};
   for (const Rlimit& item : in.rlimits()) {
-    if (item.resource() < 0 || item.resource() >= 16 || item.soft() > item.hard()) return Errno::kEINVAL;
+    if (item.resource() < 0 || item.resource() >= 16 || item.soft() > item.hard())
+      return Errno::kEINVAL;
     spec.rlimits.push_back({item.resource(), item.soft(), item.hard()});
   }
   spec.no_new_privileges = in.no_new_privileges();
@@ -84,9 +86,11 @@ Result<boot::ProcessSpec> FromProto(const Process& in) {
 
 Result<size_t> ReceiveWithFds(int socket, char* buffer, size_t size, std::vector<Fd>& fds) {
   iovec part{buffer, size};
-  // Room for more than is allowed, so that too many are seen, and closed, rather than cut off by the host.
+  // Room for more than is allowed, so that too many are seen, and closed, rather than cut off by
+  // the host.
   alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int) * (kMaxFds + 8))];
-  msghdr message{.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+  msghdr message{
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
   ssize_t n = TRY(HOST_RETRY(recvmsg(socket, &message, MSG_CMSG_CLOEXEC)));
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;

@@ -1,6 +1,7 @@
 #pragma once
 
-// Framing of the control protocol and conversion between its messages and the structs of the rest of the program.
+// Framing of the control protocol and conversion between its messages and the structs of the rest
+// of the program.
 
 #include <cstdint>
 #include <string>
@@ -24,11 +25,12 @@ std::string Frame(const google::protobuf::MessageLite& message);
 Result<uint32_t> FrameSize(const char header[kHeaderSize]);
 
 void ToProto(const boot::ProcessSpec& spec, Process& out);
-// EINVAL for what no client of ours sends: no arguments, zero bytes in strings, a relative working directory.
+// EINVAL for what no client of ours sends: no arguments, zero bytes in strings, a relative working
+// directory.
 Result<boot::ProcessSpec> FromProto(const Process& in);
 
-// recvmsg(2) that takes descriptors along (close-on-exec) into `fds`. 0 at end of file. EPROTO when more descriptors came
-// than kMaxFds.
+// recvmsg(2) that takes descriptors along (close-on-exec) into `fds`. 0 at end of file. EPROTO when
+// more descriptors came than kMaxFds.
 Result<size_t> ReceiveWithFds(int socket, char* buffer, size_t size, std::vector<Fd>& fds);
 // sendmsg(2) of as much of `data` as fits, with `fds` attached.
 Result<size_t> SendWithFds(int socket, std::string_view data, const std::vector<int>& fds);
