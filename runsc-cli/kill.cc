@@ -38,10 +38,10 @@ StatusOr<int> KillCommand(const Options& options, const Args& args) {
   StatusOr<control::Response> response = client.Call(std::move(request));
   if (response.ok()) return 0;
   Errno cause = response.status().cause();
-  if (*signo == SIGKILL && pid == 0) {
-    // Gone is what was wanted, in whatever way.
-    if (cause == Errno::kECONNRESET) return 0;
-    if (cause == Errno::kEAGAIN && KillAndWait(state.sentry)) return 0;
+  // The container ended of it, sooner than the answer came (one that was not started yet does).
+  if (cause == Errno::kECONNRESET && *signo != 0) return 0;
+  if (cause == Errno::kEAGAIN && *signo == SIGKILL && pid == 0 && KillAndWait(state.sentry)) {
+    return 0;
   }
   return response.status();
 }
