@@ -22,6 +22,9 @@ class HostFile : public RefCounted {
   int fd() const { return fd_.get(); }
   bool writable() const { return writable_; }
 
+  // Cleared when the host's file system turns out not to know RWF_NOWAIT.
+  bool try_nowait = true;
+
  private:
   HostFilePool& pool_;
   const Fd fd_;

@@ -30,6 +30,8 @@ class RegularInode final : public GoferInode, private HostFileHolder {
   // The host file changed by something that does not tell the attributes: they are read again (fstat, no gofer) when asked for.
   void NoteWritten() { dirty_ = true; }
   Result<uint64_t> Size();
+  // Whether `offset` is known to be at or behind the end, without asking.
+  bool KnownEnd(uint64_t offset) const { return !dirty_ && !gofer_fs().shared() && offset >= attributes_.size; }
   Result<void> Truncate(HostFile& file, uint64_t size);
 
   // The same Mappable for as long as one is in use and the host file is the same, so that neighbouring mappings can be merged.
@@ -71,6 +73,9 @@ class RegularDescription final : public vfs::FileDescription {
   Result<RefPtr<vfs::Mappable>> Map() override;
 
  private:
+  // Whatever is in the host's page cache, without blocking and so without dropping the kernel lock.
+  Result<size_t> ReadCached(const IoVec& to, uint64_t offset, int rwf_flags);
+
   const RefPtr<RegularInode> inode_;
   RefPtr<HostFile> file_;
 };

@@ -17,6 +17,10 @@ namespace goferfs {
 
 namespace {
 
+// Reads up to this size are tried without dropping the kernel lock first: dropping it makes the platform look for somebody else to serve the
+// other threads, which costs more than copying what is in the page cache.
+constexpr size_t kMaxReadUnderLock = 64 * 1024;
+
 int SyncFlags(int open_flags) {
   if ((open_flags & O_SYNC) == O_SYNC) return RWF_SYNC;
   return (open_flags & O_DSYNC) != 0 ? RWF_DSYNC : 0;
@@ -91,13 +95,30 @@ RegularDescription::~RegularDescription() {
   if (KernelLock::HeldByCurrentThread()) inode_->HostFileReleased();
 }
 
+Result<size_t> RegularDescription::ReadCached(const IoVec& to, uint64_t offset, int rwf_flags) {
+  if (!file_->try_nowait || to.size() > kMaxReadUnderLock) return size_t{0};
+  Result<ssize_t> n = HOST(preadv2(file_->fd(), to.data(), std::min(to.count(), IOV_MAX), static_cast<off_t>(offset), rwf_flags | RWF_NOWAIT));
+  if (n.ok()) return static_cast<size_t>(*n);
+  if (n.error() == Errno::kEOPNOTSUPP) file_->try_nowait = false;
+  if (n.error() == Errno::kEAGAIN || n.error() == Errno::kEOPNOTSUPP || n.error() == Errno::kEINTR) return size_t{0};
+  return n.error();
+}
+
 Result<size_t> RegularDescription::ReadAt(const IoVec& to, uint64_t offset, int rwf_flags) {
+  if (to.empty()) return size_t{0};
+  size_t done = TRY(ReadCached(to, offset, rwf_flags));
+  if (done == to.size() || inode_->KnownEnd(offset + done)) return done;
+  if ((rwf_flags & RWF_NOWAIT) != 0 && done > 0) return done;
+  IoVec tail;
+  if (done > 0) tail = to.Slice(done, to.size() - done);
+  const IoVec& rest = done > 0 ? tail : to;
   Result<ssize_t> n = ssize_t{0};
   {
     KernelLock::Unlocked unlocked;
-    n = HOST_RETRY(preadv2(file_->fd(), to.data(), std::min(to.count(), IOV_MAX), static_cast<off_t>(offset), rwf_flags));
+    n = HOST_RETRY(preadv2(file_->fd(), rest.data(), std::min(rest.count(), IOV_MAX), static_cast<off_t>(offset + done), rwf_flags));
   }
-  return static_cast<size_t>(TRY(n));
+  if (!n.ok()) return done > 0 ? Result<size_t>(done) : n.error();
+  return done + static_cast<size_t>(*n);
 }
 
 Result<size_t> RegularDescription::WriteAt(const IoVec& from, uint64_t offset, int rwf_flags) {
