@@ -27,10 +27,10 @@ constexpr bool kCanBeSandboxed = true;
 }  // namespace
 
 TempDirectory::TempDirectory() {
-  char name[] = "/tmp/gofer_test.XXXXXX";
-  CHECK(mkdtemp(name) != nullptr);
-  path_ = name;
-  CHECK(chmod(name, 0755) == 0);
+  const char* parent = getenv("TMPDIR");
+  path_ = std::string(parent != nullptr ? parent : "/tmp") + "/gofer_test.XXXXXX";
+  CHECK(mkdtemp(path_.data()) != nullptr);
+  CHECK(chmod(path_.c_str(), 0755) == 0);
 }
 
 TempDirectory::~TempDirectory() {

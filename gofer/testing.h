@@ -12,7 +12,7 @@
 
 namespace gofer {
 
-// A directory under /tmp, removed with all below it.
+// A directory under $TMPDIR or /tmp, removed with all below it.
 class TempDirectory {
  public:
   TempDirectory();
