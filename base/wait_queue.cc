@@ -30,7 +30,7 @@ void WaitQueue::Notify(EventMask events) {
   while (waiter != nullptr) {
     cursor_ = waiter->next_;
     if ((events & (waiter->mask | EPOLLERR | EPOLLHUP)) != 0 && !(waiter->exclusive && exclusive_told)) {
-      exclusive_told |= waiter->exclusive;
+      exclusive_told |= waiter->exclusive && waiter->TakesEvent();
       waiter->OnEvent(events);
     }
     waiter = cursor_;

@@ -27,6 +27,9 @@ class Waiter {
 
   // Called when the queue reports any event of `mask`. May remove this or other waiters.
   virtual void OnEvent(EventMask events) = 0;
+  // Whether an exclusive waiter keeps the event from the next one. Epoll says no while nobody waits behind it, so that the
+  // event also reaches somebody who does.
+  virtual bool TakesEvent() const { return true; }
 
   void Remove();
   bool queued() const { return queue_ != nullptr; }
