@@ -1,0 +1,82 @@
+#include "vfs/fs/host/host_terminal.h"
+
+#include <asm/termbits.h>
+#include <signal.h>
+#include <asm/ioctls.h>
+#include <sys/ioctl.h>
+
+#include "base/host.h"
+#include "base/kernel_lock.h"
+#include "vfs/fs/host/host_file.h"
+#include "vfs/operations.h"
+
+namespace hostfs_fd {
+
+Result<RefPtr<vfs::FileDescription>> HostTerminal::Open(int flags) {
+  if (hung_up_) return Errno::kEIO;
+  auto file = MakeRef<HostFile>(host_, RefPtr<HostTerminal>(this));
+  vfs::InitAnonymous(*file, "/dev/tty", RefPtr<vfs::Inode>(inode_), flags, creds_);
+  return RefPtr<vfs::FileDescription>(std::move(file));
+}
+
+void HostTerminal::Vhangup() {
+  // The host's terminal goes on; what is open here is not usable any more.
+  hung_up_ = true;
+  host_->queue.Notify(EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR);
+}
+
+Result<void> HostTerminal::BeforeRead() {
+  if (hung_up_) return Errno::kEIO;
+  return CheckAccess(vfs::TerminalOwner::Access::kRead);
+}
+
+Result<void> HostTerminal::BeforeWrite() {
+  if (hung_up_) return Errno::kEIO;
+  if (owner() == nullptr) return {};
+  struct termios attributes;
+  TRY(HOST(ioctl(host_->fd(), TCGETS, &attributes)));
+  if ((attributes.c_lflag & TOSTOP) == 0) return {};
+  return CheckAccess(vfs::TerminalOwner::Access::kWrite);
+}
+
+Result<uint64_t> HostTerminal::Ioctl(uint32_t request, uint64_t argument, const vfs::IoctlContext& context, bool readable) {
+  if (hung_up_) return Errno::kEIO;
+  switch (request) {
+    case TCGETS: {
+      struct termios attributes;
+      TRY(HOST(ioctl(host_->fd(), TCGETS, &attributes)));
+      TRY(context.memory.Write(argument, attributes));
+      return uint64_t{0};
+    }
+    case TCSETS:
+    case TCSETSW:
+    case TCSETSF: {
+      TRY(CheckAccess(vfs::TerminalOwner::Access::kChange));
+      auto attributes = TRY(context.memory.Read<struct termios>(argument));
+      // W and F wait until the output is on the line.
+      RefPtr<HostDescriptor> host = host_;
+      KernelLock::Unlocked unlocked;
+      TRY(HOST_RETRY(ioctl(host->fd(), request, &attributes)));
+      return uint64_t{0};
+    }
+    case TIOCGWINSZ: {
+      winsize size;
+      TRY(HOST(ioctl(host_->fd(), TIOCGWINSZ, &size)));
+      TRY(context.memory.Write(argument, size));
+      return uint64_t{0};
+    }
+    case TIOCSWINSZ: {
+      auto size = TRY(context.memory.Read<winsize>(argument));
+      winsize old = {};
+      TRY(HOST(ioctl(host_->fd(), TIOCGWINSZ, &old)));
+      TRY(HOST(ioctl(host_->fd(), TIOCSWINSZ, &size)));
+      const bool changed = old.ws_row != size.ws_row || old.ws_col != size.ws_col;
+      if (changed && owner() != nullptr) owner()->SignalForeground(SIGWINCH);
+      return uint64_t{0};
+    }
+    default:
+      return JobControlIoctl(request, argument, context, vfs::TerminalOwner::Side::kTerminal, readable);
+  }
+}
+
+}  // namespace hostfs_fd
