@@ -120,6 +120,9 @@ Result<RefPtr<FileDescription>> OpenUnnamed(const WalkContext& context, const Pa
   return Finish(context, Path{directory.mount, std::move(dentry)}, flags & ~O_TRUNC, 0, true);
 }
 
+// As Inode::LookupAhead wants it.
+int AheadAccess(int flags) { return (flags & O_ACCMODE) == O_RDONLY ? O_RDONLY : O_RDWR; }
+
 struct Created {
   RefPtr<Dentry> dentry;
   bool created = false;
@@ -135,6 +138,7 @@ Result<Created> LookupOrCreate(const WalkContext& context, const Path& directory
     if (Dentry* hit = parent.FindChild(name); hit != nullptr && !hit->negative()) return Created{RefPtr<Dentry>(hit)};
   }
   if (name.size() > NAME_MAX) return Errno::kENAMETOOLONG;
+  if ((flags & O_EXCL) == 0 && parent.FindChild(name) == nullptr) inode.LookupAhead(name, AheadAccess(flags));
   DirectoryLock::Exclusive lock(inode.directory_lock);
   if (parent.unlinked()) return Errno::kENOENT;
   RefPtr<Dentry> child = TRY(parent.ChildLocked(name));
@@ -191,6 +195,7 @@ Result<RefPtr<FileDescription>> Open(const WalkContext& context, std::string_vie
   TRY(walker.Begin(name));
   if ((flags & (O_CREAT | O_PATH)) == O_CREAT) return OpenCreating(context, walker, name, flags, mode);
 
+  if ((flags & (O_PATH | O_DIRECTORY)) == 0) walker.WillOpen(AheadAccess(flags));
   TRY(walker.WalkAll(name, (flags & O_NOFOLLOW) == 0));
   Path place = walker.Place();
   if ((flags & O_DIRECTORY) != 0 && !place.dentry->is_directory()) return Errno::kENOTDIR;

@@ -79,6 +79,7 @@ Result<void> Walker::Descend(std::string_view name) {
     if (name.size() > NAME_MAX) return Errno::kENAMETOOLONG;
     if ((resolve_ & RESOLVE_CACHED) != 0) return Errno::kEAGAIN;
     Pin();
+    dentry_->inode()->LookupAhead(rest_, open_access_);
     next_pin_ = TRY(dentry_->Child(name));
     next_ = next_pin_.get();
   }
@@ -152,6 +153,7 @@ Result<void> Walker::Follow() {
 
 Result<void> Walker::Step(std::string_view name, bool follow) {
   TRY(MaySearch());
+  rest_ = name;
   return StepSearchable(name, follow);
 }
 
@@ -172,6 +174,7 @@ Result<void> Walker::StepSearchable(std::string_view name, bool follow) {
 }
 
 Result<void> Walker::StepLast(const Last& last, bool follow) {
+  rest_ = last.name;
   if (!last.name.empty()) TRY(StepSearchable(last.name, follow || last.trailing_slash));
   if (last.trailing_slash && !dentry_->is_directory()) return Errno::kENOTDIR;
   return {};
@@ -194,7 +197,9 @@ Result<Walker::Last> Walker::WalkPrefix(std::string_view name) {
       return Last{.name = component, .trailing_slash = at != end};
     }
     at = after;
-    TRY(Step(component, true));
+    TRY(MaySearch());
+    rest_ = std::string_view(start, static_cast<size_t>(end - start));
+    TRY(StepSearchable(component, true));
   }
 }
 

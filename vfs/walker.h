@@ -25,6 +25,9 @@ class Walker {
 
   // Begins a walk of `name`: an absolute or relative one. Then WalkPrefix or WalkAll.
   Result<void> Begin(std::string_view name);
+  // What the last component of the walk will be opened for (O_RDONLY, O_RDWR), so that remote file systems may fetch that along
+  // (Inode::LookupAhead).
+  void WillOpen(int access) { open_access_ = access; }
   // Goes along `name` to the directory of its last component, which `name` must outlive; with search permission on it.
   Result<Last> WalkPrefix(std::string_view name);
   // Goes all the way.
@@ -63,6 +66,8 @@ class Walker {
   const Path& root_;
   const bool privileged_;  // searches any directory without asking
   int links_ = 0;
+  int open_access_ = -1;
+  std::string_view rest_;  // what the walk has before it, from the component that Descend is about to look for
 
   Mount* mount_ = nullptr;
   Dentry* dentry_ = nullptr;

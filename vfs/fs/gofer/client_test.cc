@@ -22,6 +22,7 @@
 #include "vfs/fs/gofer/gofer_fs.h"
 #include "vfs/fs/gofer/host_file.h"
 #include "vfs/fs/gofer/regular.h"
+#include "vfs/operations.h"
 
 namespace goferfs {
 namespace {
@@ -180,6 +181,37 @@ TEST_F(ClientTest, LookupAheadMakesAPathAndItsOpenOneCall) {
     EXPECT_TRUE(root_->Lookup("a").ok());
     EXPECT_EQ(root_->Lookup("b").error(), Errno::kENOENT);
   });
+}
+
+TEST_F(ClientTest, OpenByPathIsOneCall) {
+  host_.Mkdir("a");
+  host_.Mkdir("a/b");
+  host_.Write("a/b/file", "x");
+  host_.Write("a/b/other", "y");
+  host_.Write("a/b/third", "z");
+  CHECK_OK(HOST(symlink("a/b", (host_ / "link").c_str())));
+  Start();
+  OnFiber([&] {
+    auto ns = MakeRef<vfs::MountNamespace>(MakeRef<vfs::Mount>(fs_, 0ul));
+    vfs::WalkContext context{ns->RootPath(), ns->RootPath(), Root()};
+    uint64_t before = calls();
+    auto file = vfs::Open(context, "/a/b/file", O_RDONLY, 0);
+    ASSERT_TRUE(file.ok());
+    EXPECT_EQ(ReadAll(**file), "x");
+    EXPECT_EQ(calls(), before + 1);
+    EXPECT_TRUE(vfs::Open(context, "/a/b/file", O_RDONLY, 0).ok());
+    EXPECT_TRUE(vfs::Walk(context, "a/b/file", vfs::kWalkFollow).ok());
+    EXPECT_EQ(calls(), before + 1);
+    EXPECT_EQ(vfs::Open(context, "/none/x", O_RDONLY, 0).error(), Errno::kENOENT);
+    EXPECT_EQ(calls(), before + 2);
+    EXPECT_TRUE(vfs::Open(context, "/link/other", O_RDWR | O_TRUNC, 0).ok());
+    EXPECT_EQ(calls(), before + 4);  // the link, then the file
+    EXPECT_TRUE(vfs::Open(context, "/a/b/third", O_RDWR | O_CREAT, 0644).ok());
+    EXPECT_EQ(calls(), before + 5);
+    EXPECT_TRUE(vfs::Open(context, "/a/b/new", O_RDWR | O_CREAT, 0644).ok());
+    EXPECT_EQ(calls(), before + 7);  // is it there? make it
+  });
+  EXPECT_EQ(host_.Read("a/b/other"), "");
 }
 
 TEST_F(ClientTest, AListedDirectoryAnswersLookupsAndStats) {

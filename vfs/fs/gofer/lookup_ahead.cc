@@ -39,6 +39,10 @@ void DirectoryInode::LookupAhead(std::string_view rest, int access) {
   bool open = whole && (access == O_RDONLY || access == O_RDWR) && !(access == O_RDWR && gofer_fs().options().read_only);
   // One name, not to be opened, is what Lookup asks anyway.
   if (count == 0 || (count == 1 && !open)) return;
+  // The walk is on the way that was fetched when it began.
+  for (const GoferFileSystem::Ahead& known : gofer_fs().ahead()) {
+    if (known.directory == this && known.name == names[0]) return;
+  }
   if (names_ != nullptr) {
     auto known = names_->find(names[0]);
     if (known == names_->end()) return;
