@@ -27,6 +27,10 @@ class IoVec {
   IoVec(void* base, size_t size) { Append(base, size); }
 
   void Append(void* base, size_t size);
+  void Clear() {
+    slices_.clear();
+    size_ = 0;
+  }
   size_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   // For preadv(2) and the like; at most `count()` entries.

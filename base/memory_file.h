@@ -4,11 +4,16 @@
 // Sentry maps the whole of it once, so copying is memcpy; stubs map parts of it. Pages are counted, since copy-on-write
 // shares them: a page is free, and reads as zeroes when next allocated, once its count is 0.
 // Offsets and lengths are multiples of kPageSize. Under the kernel lock.
+//
+// Counts are kept by 2 MB block: one number while all pages of a block agree, one per page otherwise, so that allocating,
+// sharing and freeing gigabytes costs nanoseconds per block. Small freed ranges are kept with their host pages ("used")
+// and zeroed when next allocated, which is several times cheaper than having the host free and allocate them again.
 
 #include <cstdint>
-#include <map>
-#include <vector>
+#include <utility>
 
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "base/fd.h"
 #include "base/result.h"
 
@@ -28,11 +33,17 @@ class MemoryFile {
 
   // Reserves `length` contiguous zeroed bytes, each page with count 1. Costs no host memory until touched. ENOMEM when
   // the sandbox's limit or the capacity is reached.
-  Result<uint64_t> Allocate(uint64_t length);
+  static constexpr uint64_t kAnywhere = UINT64_MAX;
+  // `near`: an offset that would suit, so that neighbouring mappings become one. `*present` (may be null): whether the
+  // host already has all of its pages, so that mapping it populated costs little.
+  Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, bool* present = nullptr);
   void IncRef(uint64_t offset, uint64_t length);
   // Pages whose count gets to 0 are freed. No stub may have them mapped any more.
   void DecRef(uint64_t offset, uint64_t length);
-  uint32_t RefCount(uint64_t offset) const { return refs_[offset / kPageSize]; }
+  uint32_t RefCount(uint64_t offset) const {
+    const Block& block = blocks_[offset / kBlockSize];
+    return block.split ? refs_[offset / kPageSize] : block.count;
+  }
 
   // Where the Sentry sees it; valid as long as the range is allocated.
   char* At(uint64_t offset) const { return base_ + offset; }
@@ -40,22 +51,48 @@ class MemoryFile {
 
   // Gives the host pages of an allocated range back; it reads as zeroes (MADV_DONTNEED, hole punching).
   void Decommit(uint64_t offset, uint64_t length);
+  // Gives the host pages of freed ranges back: for idle times.
+  void Trim();
 
-  uint64_t allocated_bytes() const { return allocated_; }   // reserved offsets
-  uint64_t committed_bytes() const;                          // host pages in use (one fstat)
+  uint64_t capacity() const { return capacity_; }
+  uint64_t allocated_bytes() const { return allocated_; }  // reserved offsets
+  uint64_t recyclable_bytes() const { return used_.bytes; }
+  uint64_t committed_bytes() const;  // host pages in use (one fstat)
+  // Host pages present in an allocated range (one host call per 16 MB).
+  uint64_t CommittedIn(uint64_t offset, uint64_t length) const;
 
  private:
+  static constexpr uint64_t kBlockSize = 512 * kPageSize;
+  struct Block {
+    uint32_t count;  // of each page, unless split
+    uint32_t split;  // refs_ has the counts
+  };
+  // Free ranges, coalesced.
+  struct Pool {
+    absl::btree_map<uint64_t, uint64_t> by_offset;              // offset -> length
+    absl::btree_set<std::pair<uint64_t, uint64_t>> by_length;  // {length, offset}
+    uint64_t bytes = 0;
+
+    void Add(uint64_t offset, uint64_t length);
+    void Remove(uint64_t offset, uint64_t length);  // which lies within one range
+    bool Has(uint64_t offset, uint64_t length) const;
+  };
+
   MemoryFile() = default;
   void Free(uint64_t offset, uint64_t length);
+  void Split(uint64_t block);
+  void SetCounts(uint64_t offset, uint64_t length, uint32_t count);
+  bool ZeroUsed(uint64_t offset, uint64_t length);
 
   Fd fd_;
   char* base_ = nullptr;
   uint64_t capacity_ = 0;
+  Block* blocks_ = nullptr;
   uint32_t* refs_ = nullptr;  // one a page, lazily backed
-  uint64_t bump_ = 0;         // offsets from here on were never used
+  uint64_t fresh_ = 0;        // offsets below this were never used; taken from the top, since mmap goes down as well
   uint64_t allocated_ = 0;
-  std::map<uint64_t, uint64_t> free_;           // offset -> length, coalesced
-  std::multimap<uint64_t, uint64_t> by_length_;  // length -> offset of the same
+  Pool holes_;  // no host pages
+  Pool used_;   // perhaps with host pages, of any content
 };
 
 }  // namespace base
