@@ -21,12 +21,16 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "base/io_vec.h"
 #include "base/memory_file.h"
 #include "base/ref.h"
 #include "base/user_memory.h"
 #include "platform/platform.h"
+#include "sentry/mm/pma_map.h"
+#include "sentry/mm/vma_set.h"
 #include "vfs/file_description.h"
 
 namespace mm {
@@ -82,22 +86,32 @@ class Pinned {
  private:
   friend class MemoryManager;
   struct Hold {
-    uint64_t offset, length;          // of memory file pages
-    RefPtr<vfs::Mappable> mappable;   // or a mapped window of a host file
-    void* window = nullptr;
-    size_t window_size = 0;
+    uint64_t offset, length;  // of memory file pages
+    RefPtr<Window> window;    // or of a host file
   };
   void Drop();
   IoVec io_;
   absl::InlinedVector<Hold, 2> holds_;
 };
 
-class MemoryManager : public RefCounted, public base::UserMemory {
+// Makes the pages of MAP_SHARED|MAP_ANONYMOUS mappings (tmpfs has a better one than the default). Set at start-up.
+using SharedAnonymousFactory = Result<RefPtr<vfs::Mappable>> (*)(uint64_t length);
+void SetSharedAnonymousFactory(SharedAnonymousFactory factory);
+
+// What the kernel knows about the child of a fork, to copy at once what it will write first.
+struct ForkHints {
+  uint64_t stack_pointer = 0;
+};
+
+class MemoryManager final : public RefCounted, public base::UserMemory {
  public:
   static Result<RefPtr<MemoryManager>> Create(platform::Platform& platform);
   ~MemoryManager() override;
 
   platform::AddressSpace& space() { return *space_; }
+
+  // Where mmap without an address begins to look, downwards; by the loader, before the first Map.
+  void SetLayout(uint64_t mmap_base);
 
   // --- system calls; lengths and flags as they come from the application, errnos of the man pages ---
   Result<uint64_t> Map(const MapRequest& request);
@@ -110,9 +124,11 @@ class MemoryManager : public RefCounted, public base::UserMemory {
   Result<void> Mincore(uint64_t address, uint64_t length, std::vector<uint8_t>* residency);
   Result<void> Lock(uint64_t address, uint64_t length, int flags);    // mlock2: bookkeeping for VmLck and limits
   Result<void> Unlock(uint64_t address, uint64_t length);
+  Result<void> LockAll(int flags);    // mlockall(MCL_*)
+  void UnlockAll();
 
   // A copy for fork. On return this side is write-protected in its stub as far as pages are shared.
-  Result<RefPtr<MemoryManager>> Fork();
+  Result<RefPtr<MemoryManager>> Fork(const ForkHints& hints = {});
 
   // A page fault at `address`. Success: run on. kEFAULT: no such mapping (SEGV_MAPERR); kEACCES: SEGV_ACCERR; kENXIO: beyond the end of
   // the file (SIGBUS BUS_ADRERR); kENOMEM: SIGBUS or OOM kill. Grows MAP_GROWSDOWN stacks. On a fiber.
@@ -158,16 +174,97 @@ class MemoryManager : public RefCounted, public base::UserMemory {
   uint64_t limit_as = UINT64_MAX, limit_data = UINT64_MAX, limit_stack = 8 << 20, limit_memlock = 8 << 20;
 
  private:
-  struct Vma;
-  struct Pma;
+  friend class TruncateLink;
+  // What a change took out: dropped once it is in force in the stub.
+  struct Released {
+    absl::InlinedVector<std::pair<uint64_t, uint64_t>, 4> pages;  // offset, length in the memory file
+    absl::InlinedVector<std::unique_ptr<Vma>, 2> vmas;
+    void AddPages(uint64_t offset, uint64_t length);
+  };
+  enum class Force { kNo, kYes };
+
   explicit MemoryManager(platform::Platform& platform);
+
+  // map.cc
+  Result<uint64_t> ChooseAddress(uint64_t hint, uint64_t length, int flags);
+  Result<void> CheckLimits(uint64_t length, bool data, uint64_t replaced_start, uint64_t replaced_end);
+  Result<void> SetUpFile(const MapRequest& request, Vma* vma);
+  void RemoveRange(uint64_t start, uint64_t end, Released* released);
+  // Takes pieces out of the map and the stub.
+  void DropPieces(uint64_t start, uint64_t end, Released* released);
+  // Puts queued changes in force where that matters and drops what was released. May park when it flushes.
+  void Settle(Released* released, bool flush);
+  bool ConcurrentlyUsed() const { return users > 1; }
+  Result<void> RoomForSplits(int more) const;
+
+  void ProtectPieces(uint64_t start, uint64_t end, int prot);
+
+  // populate.cc
+  void PopulateNew(uint64_t start, uint64_t end);
+  void PopulateGaps(const Vma& vma, uint64_t start, uint64_t end);
+  void PopulateHeap(uint64_t start, uint64_t end);
+  Result<void> AllocateAnonymous(uint64_t start, uint64_t end, int prot);
+  Result<void> PopulateAnonymous(const Vma& vma, uint64_t address);
+  Result<void> PopulateFile(uint64_t address, uint64_t end, Access access);
+  void CopyEagerly(uint64_t start, uint64_t end);
+  Result<void> MapPiece(uint64_t start, const Pma& pma, bool precommit = false);
+
+  // fault.cc: a piece that can be accessed at `address`. May park; the result is valid until the next change.
+  Result<PmaMap::iterator> Ensure(uint64_t address, Access access, Force force);
+  Result<void> CheckAccess(const Vma& vma, Access access, Force force) const;
+  Result<void> MakeWritable(const Vma& vma, PmaMap::iterator piece, uint64_t address);
+  Result<void> CopyShared(PmaMap::iterator piece, uint64_t page, uint64_t lowest, uint64_t highest);
+  Result<void> CopyPrivateFile(const Vma& vma, uint64_t start, uint64_t end);
+  Result<Vma*> GrowDown(uint64_t address);
+
+  // copy.cc: the longest accessible run at `address`, at most `size`. May park; valid until the next change.
+  struct Run {
+    char* data;
+    size_t size;
+    bool plain;  // the memory file: cannot fault
+  };
+  Result<Run> RunAt(uint64_t address, size_t size, Access access, Force force);
+  Result<char*> WindowData(PmaMap::iterator piece, uint64_t address, bool write);
+  size_t CopyInSlow(void* to, uint64_t from, size_t size, Force force);
+  size_t CopyOutSlow(uint64_t to, const void* from, size_t size, Force force);
+  size_t PinInto(uint64_t address, size_t length, bool write, Pinned* pinned);
+
+  // fork.cc
+  void CopyAreasTo(MemoryManager* child);
+  bool SharePiecesWith(MemoryManager* child, const ForkHints& hints);
+
+  void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
+  RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);
+
+  // The pieces that were last accessed, for copies without a lookup. Only memory file pieces.
+  struct CacheEntry {
+    uint64_t start = 1, end = 0;
+    char* data = nullptr;
+    bool write = false;
+  };
+  void ForgetCache() {
+    for (CacheEntry& entry : cache_) entry = {};
+  }
+  const CacheEntry* Cached(uint64_t address, size_t size, bool write) const {
+    for (const CacheEntry& entry : cache_) {
+      if (address >= entry.start && address < entry.end && size <= entry.end - address && (!write || entry.write)) {
+        return &entry;
+      }
+    }
+    return nullptr;
+  }
 
   platform::Platform& platform_;
   RefPtr<platform::AddressSpace> space_;
   uint64_t locked_ = 0;
-  // The owner of this file adds what it needs below (VMA and PMA maps, mmap base, counters).
-  struct State;
-  std::unique_ptr<State> state_;
+  absl::flat_hash_map<vfs::Mappable*, RefCounted*> truncate_links_;  // weak; outlives the VMAs, which hold them
+  VmaSet vmas_;
+  PmaMap pmas_;
+  CacheEntry cache_[4];
+  unsigned cache_next_ = 0;
+  uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages that brk will use next
+  bool cow_unflushed_ = false;   // write protection of a fork is queued while other threads may run
+  bool lock_future_ = false;     // mlockall(MCL_FUTURE)
 };
 
 }  // namespace mm

@@ -1,0 +1,131 @@
+// fork(2): the child gets the same pieces, counted and write-protected on both sides.
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/log.h"
+#include "sentry/mm/memory_manager.h"
+
+namespace mm {
+
+using base::PageDown;
+
+namespace {
+// Copied at once around the stack pointer: both sides write there as soon as they return, and a fault costs more than
+// copying this.
+constexpr uint64_t kStackBelow = 4 << 10, kStackAbove = 12 << 10;
+}  // namespace
+
+Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
+  RefPtr<MemoryManager> child = TRY(Create(platform_));
+  // From here on nothing parks until both sides are consistent.
+  CopyAreasTo(child.get());
+  bool protects = SharePiecesWith(child.get(), hints);
+  for (auto& [start, piece] : child->pmas_) {
+    bool own = piece.write_ok && !piece.shared;
+    (void)child->MapPiece(start, piece, /*precommit=*/own);
+  }
+  if (protects && ConcurrentlyUsed()) {
+    cow_unflushed_ = true;
+    Result<void> flushed = space_->Flush();
+    cow_unflushed_ = false;
+    TRY(flushed);
+  }
+  return child;
+}
+
+void MemoryManager::CopyAreasTo(MemoryManager* child) {
+  child->vmas_.CopyBounds(vmas_);
+  for (auto& [start, vma] : vmas_.map()) {
+    if ((vma->flags & Vma::kDontFork) != 0) continue;
+    auto copy = std::make_unique<Vma>(*vma);
+    copy->flags &= ~Vma::kLocked;
+    copy->truncate_link = copy->mappable ? child->LinkTruncate(copy->mappable.get()) : nullptr;
+    child->vmas_.Insert(std::move(copy));
+    if ((vma->flags & Vma::kWipeOnFork) != 0) {
+      pmas_.SplitAt(vma->start);
+      pmas_.SplitAt(vma->end);
+    }
+  }
+  for (auto& [start, vma] : vmas_.map()) {
+    if ((vma->flags & Vma::kDontFork) == 0) continue;
+    pmas_.SplitAt(vma->start);
+    pmas_.SplitAt(vma->end);
+  }
+  child->start_code = start_code;
+  child->end_code = end_code;
+  child->start_data = start_data;
+  child->end_data = end_data;
+  child->start_brk = start_brk;
+  child->brk = brk;
+  child->start_stack = start_stack;
+  child->arg_start = arg_start;
+  child->arg_end = arg_end;
+  child->env_start = env_start;
+  child->env_end = env_end;
+  child->auxv = auxv;
+  child->executable = executable;
+  child->dumpable = dumpable;
+  child->vdso_address = vdso_address;
+  child->limit_as = limit_as;
+  child->limit_data = limit_data;
+  child->limit_stack = limit_stack;
+  child->limit_memlock = limit_memlock;
+}
+
+bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints) {
+  ForgetCache();
+  base::MemoryFile& file = base::MemoryFile::Get();
+  uint64_t stack = PageDown(hints.stack_pointer);
+  uint64_t hot_start = stack - std::min(stack, kStackBelow), hot_end = stack + kStackAbove;
+  if (stack != 0) {
+    pmas_.SplitAt(hot_start);
+    pmas_.SplitAt(hot_end);
+  }
+  bool protects = false;
+  uint64_t run_start = 0, run_end = 0;
+  int run_prot = 0;
+  auto emit = [&] {
+    if (run_end > run_start) (void)space_->Protect(run_start, run_end - run_start, run_prot);
+  };
+  Vma* vma = nullptr;
+  for (auto& [start, piece] : pmas_) {
+    if (vma == nullptr || vma->end <= start) vma = vmas_.Find(start);
+    CHECK(vma != nullptr);
+    if ((vma->flags & (Vma::kDontFork | Vma::kWipeOnFork)) != 0) continue;
+    uint64_t length = piece.end - start;
+    bool hot = start >= hot_start && piece.end <= hot_end && piece.write_ok && piece.in_memory_file() && !piece.shared &&
+               (piece.prot & PROT_WRITE) != 0;
+    if (hot) {
+      if (Result<uint64_t> offset = file.Allocate(length); offset.ok()) {
+        memcpy(file.At(*offset), file.At(piece.offset), length);
+        Pma copy = piece;
+        copy.offset = *offset;
+        child->pmas_.Insert(start, std::move(copy));
+        continue;
+      }
+    }
+    if (piece.in_memory_file()) file.IncRef(piece.offset, length);
+    if (!piece.shared && piece.write_ok) {
+      int before = piece.stub_prot();
+      piece.write_ok = false;
+      if (before != piece.stub_prot()) {
+        protects = true;
+        if (run_end != start || run_prot != piece.stub_prot()) {
+          emit();
+          run_start = start;
+          run_prot = piece.stub_prot();
+        }
+        run_end = piece.end;
+      }
+    }
+    child->pmas_.Insert(start, piece);
+  }
+  emit();
+  pmas_.MergeRange(0, UINT64_MAX);
+  return protects;
+}
+
+}  // namespace mm
