@@ -98,10 +98,7 @@ Result<int64_t> FileDescription::Seek(int64_t offset, int whence) {
 
 Result<void> FileDescription::Truncate(uint64_t size) {
   if (!S_ISREG(inode().type())) return Errno::kEINVAL;
-  SetAttributes changes;
-  changes.valid = SetAttributes::kSize;
-  changes.size = size;
-  return inode().SetAttr(changes);
+  return vfs::Truncate(path_, size);
 }
 
 Result<Attributes> FileDescription::Stat() { return inode().Stat(); }
