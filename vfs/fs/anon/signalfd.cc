@@ -94,7 +94,7 @@ void SignalFile::SetMask(uint64_t mask) {
 
 Result<size_t> SignalFile::Read(const IoVec& to) {
   if (to.size() < sizeof(signalfd_siginfo)) return Errno::kEINVAL;
-  SignalSource* source = SignalSource::Current();
+  vfs::SignalSource* source = vfs::SignalSource::Current();
   size_t done = 0;
   siginfo_t info;
   while (source != nullptr && to.size() - done >= sizeof(signalfd_siginfo) && source->DequeueSignal(mask_, &info)) {
@@ -110,12 +110,12 @@ Result<size_t> SignalFile::Read(const IoVec& to) {
 }
 
 EventMask SignalFile::Readiness() {
-  SignalSource* source = SignalSource::Current();
+  vfs::SignalSource* source = vfs::SignalSource::Current();
   return source != nullptr && source->HasPendingSignal(mask_) ? EventMask{EPOLLIN} : 0;
 }
 
 WaitQueue* SignalFile::wait_queue() {
-  SignalSource* source = SignalSource::Current();
+  vfs::SignalSource* source = vfs::SignalSource::Current();
   return source != nullptr ? &source->signal_queue() : &nobody_;
 }
 

@@ -4,12 +4,10 @@
 
 #include <deque>
 
-#include "vfs/fs/anon/pidfd.h"
-
 namespace anonfs {
 namespace {
 
-class FakeSource : public SignalSource {
+class FakeSource : public vfs::SignalSource {
  public:
   bool DequeueSignal(uint64_t mask, siginfo_t* info) override {
     for (auto it = pending.begin(); it != pending.end(); ++it) {
@@ -38,7 +36,7 @@ RefPtr<const Credentials> Creds() {
 
 TEST(SignalFd, ReadsTheCallersSignals) {
   source = new FakeSource;
-  SignalSource::SetCurrent([]() -> SignalSource* { return source; });
+  vfs::SignalSource::SetCurrent([]() -> vfs::SignalSource* { return source; });
   auto file = CreateSignal((1u << (SIGUSR1 - 1)) | (1u << (SIGCHLD - 1)) | (1u << (SIGKILL - 1)), 0, Creds()).value();
   signalfd_siginfo got[2];
   IoVec iov(got, sizeof got);
@@ -65,30 +63,8 @@ TEST(SignalFd, ReadsTheCallersSignals) {
   EXPECT_EQ(got[1].ssi_status, 7);
   EXPECT_EQ(file->Read(IoVec(got, 127)).error(), Errno::kEINVAL);
   EXPECT_EQ(file->FdInfo(), "sigmask:\t0000000000010200\n");
-  SignalSource::SetCurrent(nullptr);
+  vfs::SignalSource::SetCurrent(nullptr);
   delete source;
-}
-
-class FakeProcess : public PidTarget {
- public:
-  bool exited() const override { return dead; }
-  bool reaped() const override { return gone; }
-  WaitQueue& exit_queue() override { return queue; }
-  std::string FdInfo() const override { return "Pid:\t9\n"; }
-  bool dead = false, gone = false;
-  WaitQueue queue;
-};
-
-TEST(PidFd, BecomesReadableWhenTheProcessExits) {
-  auto process = MakeRef<FakeProcess>();
-  auto file = CreatePid(process, O_NONBLOCK, Creds()).value();
-  EXPECT_EQ(file->Readiness(), 0u);
-  process->dead = true;
-  EXPECT_EQ(file->Readiness(), EventMask{EPOLLIN});
-  process->gone = true;
-  EXPECT_EQ(file->Readiness(), EventMask{EPOLLIN | EPOLLHUP});
-  EXPECT_EQ(&vfs::FileAs<PidFile>(file.get())->target(), process.get());
-  EXPECT_EQ(CreatePid(process, 1, Creds()).error(), Errno::kEINVAL);
 }
 
 }  // namespace
