@@ -50,7 +50,7 @@ class Terminal : public RefCounted {
 
   // For tty_nr in /proc/PID/stat.
   virtual uint64_t device() const = 0;
-  // A description of the terminal for open(2) of /dev/tty; the caller calls Init unless path() is valid. ENXIO, EIO when hung up.
+  // A description of the terminal for open(2) of /dev/tty; the caller calls Init. EIO when hung up.
   virtual Result<RefPtr<FileDescription>> Open(int flags) = 0;
   // vhangup(2), and the exit of the leader of its session: open descriptions read end of file and write EIO.
   virtual void Vhangup() = 0;

@@ -157,7 +157,7 @@ std::string HostFile::LinkName() { return std::string(path().dentry->name()); }
 Result<RefPtr<vfs::FileDescription>> ImportHostFd(Fd fd, RefPtr<const Credentials> creds) {
   RefPtr<HostDescriptor> host = TRY(HostDescriptor::Create(std::move(fd)));
   RefPtr<HostTerminal> terminal;
-  if (host->type() == HostDescriptor::Type::kTerminal) terminal = MakeRef<HostTerminal>(host, creds);
+  if (host->type() == HostDescriptor::Type::kTerminal) terminal = MakeRef<HostTerminal>(host);
   auto inode = MakeRef<HostInode>(host, terminal, *creds);
   const std::string number = "[" + std::to_string(host->ino()) + "]";
   std::string name = "host:" + number;
@@ -166,7 +166,6 @@ Result<RefPtr<vfs::FileDescription>> ImportHostFd(Fd fd, RefPtr<const Credential
   if (terminal) name = "/dev/console";
   if (S_ISCHR(host->mode()) && host->rdev() == makedev(1, 3)) name = "/dev/null";
   auto file = MakeRef<HostFile>(host, terminal);
-  if (terminal) terminal->set_inode(inode);
   vfs::InitAnonymous(*file, name, inode, host->flags(), std::move(creds));
   return RefPtr<vfs::FileDescription>(std::move(file));
 }

@@ -14,9 +14,7 @@ namespace hostfs_fd {
 
 Result<RefPtr<vfs::FileDescription>> HostTerminal::Open(int flags) {
   if (hung_up_) return Errno::kEIO;
-  auto file = MakeRef<HostFile>(host_, RefPtr<HostTerminal>(this));
-  vfs::InitAnonymous(*file, "/dev/tty", RefPtr<vfs::Inode>(inode_), flags, creds_);
-  return RefPtr<vfs::FileDescription>(std::move(file));
+  return RefPtr<vfs::FileDescription>(MakeRef<HostFile>(host_, RefPtr<HostTerminal>(this)));
 }
 
 void HostTerminal::Vhangup() {

@@ -10,18 +10,14 @@ namespace hostfs_fd {
 
 class HostTerminal final : public vfs::Terminal {
  public:
-  HostTerminal(RefPtr<HostDescriptor> host, RefPtr<const Credentials> creds)
-      : host_(std::move(host)), creds_(std::move(creds)) {}
-
-  // For Open: the inode that descriptions are of, which itself holds the terminal.
-  void set_inode(const RefPtr<vfs::Inode>& inode) { inode_ = inode.get(); }
+  explicit HostTerminal(RefPtr<HostDescriptor> host) : host_(std::move(host)) {}
 
   uint64_t device() const override { return host_->rdev(); }
   Result<RefPtr<vfs::FileDescription>> Open(int flags) override;
   void Vhangup() override;
   bool hung_up() const { return hung_up_; }
 
-  // Job control before data moves; EIO after a hang-up (for reads: 0 bytes, told by EIO's absence, is not worth the distinction).
+  // Job control before data moves; EIO after a hang-up.
   Result<void> BeforeRead();
   Result<void> BeforeWrite();
   // Of the host's terminal: TCGETS, TCSETS, TCSETSW, TCSETSF, TIOCGWINSZ, TIOCSWINSZ, with copied arguments; nothing else
@@ -30,8 +26,6 @@ class HostTerminal final : public vfs::Terminal {
 
  private:
   const RefPtr<HostDescriptor> host_;
-  const RefPtr<const Credentials> creds_;
-  vfs::Inode* inode_ = nullptr;
   bool hung_up_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/event_loop.h"
 #include "vfs/operations.h"
+#include "vfs/special_file.h"
 
 namespace pipefs {
 
@@ -100,7 +101,7 @@ Result<uint64_t> PipeFile::Ioctl(uint32_t request, uint64_t argument, const vfs:
 
 std::string PipeFile::LinkName() {
   if (&inode().fs() != &PipeFs::Get()) return "";  // a FIFO has a path
-  return static_cast<const std::string&>(path().dentry->name());
+  return std::string(path().dentry->name());
 }
 
 Result<PipeEnds> CreatePipe(int flags, RefPtr<const Credentials> creds) {
@@ -154,6 +155,10 @@ Result<RefPtr<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, int flags) {
     default:
       return Errno::kEINVAL;
   }
+}
+
+void RegisterFifos() {
+  vfs::RegisterFifoOpener([](const vfs::SpecialOpen& open) { return OpenFifo(open.place.inode(), open.flags); });
 }
 
 }  // namespace pipefs

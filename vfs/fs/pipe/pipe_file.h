@@ -51,4 +51,7 @@ Result<PipeEnds> CreatePipe(int flags, RefPtr<const Credentials> creds);
 // side is there, unless O_NONBLOCK (ENXIO for a writer without readers). ERESTARTSYS when interrupted. The caller calls Init.
 Result<RefPtr<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, int flags);
 
+// Has vfs open all FIFOs by OpenFifo. Once, at start-up.
+void RegisterFifos();
+
 }  // namespace pipefs
