@@ -101,6 +101,8 @@ void SetStubSignals() {
   }
   syscall(SYS_close_range, STUB_SOCKET_FD + 2, ~0u, 0);
   SetStubSignals();
+  // Signals of the Sentry's controlling terminal are for the Sentry alone.
+  syscall(SYS_setsid);
   // The host would otherwise write to the area after it is unmapped.
   auto* area = reinterpret_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
   if (syscall(SYS_rseq, area, 32, RSEQ_FLAG_UNREGISTER, RSEQ_SIG) != 0) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/signalfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -215,7 +216,15 @@ void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) 
   static control::Server server(std::move(config.control_listen), container);
   {
     base::KernelLock::Section section;
+    int out = config.stdio[1].get();
     container.AddInit(config);
+    if (int fd = config.terminal_signals.get(); fd >= 0) {
+      CHECK_OK(base::EventLoop::Get().Watch(fd, EPOLLIN, [fd, out](uint32_t) {
+        signalfd_siginfo info;
+        if (read(fd, &info, sizeof info) != sizeof info) return;
+        Say(out, StrCat("signal ", info.ssi_signo, "\n"));
+      }));
+    }
     CHECK_OK(server.Start());
     ReportReady(config.sync);
     TimelinePhase("first instruction");

@@ -5,15 +5,18 @@ usage: lifecycle_test.py RUNSC_FAKE [unittest arguments]
 """
 
 import array
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import unittest
 
@@ -281,6 +284,20 @@ class Lifecycle(unittest.TestCase):
             master = self.receive_console(server)
             self.good("start", "c")
             self.assertEqual(os.read(master, 100), b"tty 0 33x99\r\n")
+            os.close(master)
+
+    def test_signals_of_the_terminal_reach_the_sentry(self):
+        self.bundle("hang", terminal=True)
+        with self.console_socket() as server:
+            self.good("run", "--detach", "-b", self.path("bundle"), "--console-socket", self.path("console"), "c")
+            master = self.receive_console(server)
+            text = b""
+            os.write(master, b"\x03")
+            while b"signal 2" not in text:
+                text += os.read(master, 100)
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 22, 0, 0))
+            while b"signal 28" not in text:
+                text += os.read(master, 100)
             os.close(master)
 
     def test_exec_with_a_terminal(self):

@@ -52,10 +52,13 @@ struct BootConfig {
   bool start_at_once = false;
   // Dies with the process that created it (`do`, and `run` in the foreground).
   bool die_with_parent = false;
-  // The container's stdio is a host terminal that becomes the Sentry's controlling one: the Sentry
-  // then gets SIGINT, SIGQUIT, SIGTSTP and SIGWINCH from it, for the foreground process group
-  // inside.
+  // The container's stdio is a host terminal that becomes the Sentry's controlling one.
   bool controlling_terminal = false;
+  // Made by SentryMain for a controlling terminal: a signalfd(2) of SIGINT, SIGQUIT, SIGTSTP and
+  // SIGWINCH, which the terminal sends to the Sentry and which are meant for the foreground process
+  // group inside. Nonblocking; to be watched on the event loop. The signals stay blocked in all
+  // threads.
+  Fd terminal_signals;
 
   Overlay overlay = Overlay::kRootMemory;
   FileAccess file_access = FileAccess::kExclusive;

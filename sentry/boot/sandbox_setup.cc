@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -111,6 +112,16 @@ Status SetUpProcess(BootConfig& config) {
   // The mask of the caller must not decide what modes the kernel's files get.
   umask(0);
   return Status();
+}
+
+Fd TakeTerminalSignals() {
+  // Blocked, they are queued even for the init of a pid namespace, which else gets none that it has
+  // no handler for.
+  sigset_t mask;
+  sigemptyset(&mask);
+  for (int signo : {SIGINT, SIGQUIT, SIGTSTP, SIGWINCH}) sigaddset(&mask, signo);
+  sigprocmask(SIG_BLOCK, &mask, nullptr);
+  return Fd(signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 
 Status EnterEmptyRoot() {

@@ -22,6 +22,10 @@ Status SetUpProcess(BootConfig& config);
 Status EnterEmptyRoot();
 Status DropPrivileges();
 
+// Blocks the signals that a terminal makes, from here on and in all threads to come, and returns a
+// signalfd of them (BootConfig::terminal_signals).
+Fd TakeTerminalSignals();
+
 // Closes every descriptor of this process that is not in `keep` (any order, -1 entries ignored).
 void CloseAllExcept(std::span<const int> keep);
 

@@ -36,6 +36,7 @@ void SentryMain(BootConfig config) {
 
   check(SetUpProcess(config));
   TimelinePhase("sentry: namespaces");
+  if (config.controlling_terminal) config.terminal_signals = TakeTerminalSignals();
   check(EnterEmptyRoot());
   TimelinePhase("sentry: empty root");
 
