@@ -60,7 +60,11 @@ StubSpawnerStart:
         syscall
         movabs  $STUB_STACK, %rdx
         mov     %eax, (%rdx)
-        xor     %esi, %esi
+        test    %eax, %eax
+        jns     1f
+        mov     $60, %eax               // exit: set-up reports the error
+        syscall
+1:      xor     %esi, %esi
 spawner_loop:
         mov     $STUB_REASON_SPAWNER, %edi
         xor     %edx, %edx

@@ -128,5 +128,69 @@ void BM_CreateToFirstCall(benchmark::State& state) {
 }
 BENCHMARK(BM_CreateToFirstCall)->UseRealTime();
 
+// `spaces` spaces of `threads` threads, all in a loop of calls; the time is of one call of one of them.
+void BM_Parallel(benchmark::State& state) {
+  Guest guest;
+  const int spaces = state.range(0), threads = state.range(1);
+  constexpr int kCalls = 20000;
+  for (auto _ : state) {
+    std::vector<std::atomic<bool>> done(spaces * threads);
+    std::vector<RefPtr<AddressSpace>> all(spaces);
+    guest.OnFiber([&] {
+      for (int i = 0; i < spaces; i++) all[i] = guest.NewSpace(kLoop, 0x10000 * i);
+    });
+    for (int i = 0; i < spaces * threads; i++) {
+      Guest::Start(
+          [&, i] {
+            auto context = guest.NewContext();
+            for (int n = 0; n < kCalls; n++) {
+              benchmark::DoNotOptimize(context->Run(*all[i % spaces]));
+              context->SetResult(1);
+            }
+          },
+          done[i]);
+    }
+    for (auto& flag : done) Guest::Await(flag);
+    guest.OnFiber([&] { all.clear(); });
+  }
+  state.SetItemsProcessed(state.iterations() * spaces * threads * kCalls);
+}
+BENCHMARK(BM_Parallel)->Args({1, 1})->Args({2, 1})->Args({4, 1})->Args({1, 2})->Args({1, 4})->UseRealTime();
+
+// Two processes that wake each other, as over a pipe: one call of each a turn.
+void BM_PingPong(benchmark::State& state) {
+  Guest guest;
+  struct Side {
+    Fiber* fiber = nullptr;
+    bool turn = false;
+  } sides[2];
+  bool stop = false;
+  std::atomic<bool> done[2] = {};
+  auto side = [&](int me) {
+    auto space = guest.NewSpace(kLoop, 0x10000 * me);
+    auto context = guest.NewContext();
+    sides[me].fiber = Fiber::Current();
+    while (!stop) {
+      benchmark::DoNotOptimize(context->Run(*space));
+      while (!sides[me].turn && !stop) Fiber::Park();
+      sides[me].turn = false;
+      sides[!me].turn = true;
+      if (sides[!me].fiber != nullptr) sides[!me].fiber->Unpark();
+      if (me == 0 && !state.KeepRunning()) stop = true;
+      context->SetResult(1);
+    }
+    sides[me].fiber = nullptr;
+  };
+  {
+    KernelLock::Section section;
+    sides[0].turn = true;
+  }
+  Guest::Start([&] { side(1); }, done[1]);
+  Guest::Start([&] { side(0); }, done[0]);
+  Guest::Await(done[0]);
+  Guest::Await(done[1]);
+}
+BENCHMARK(BM_PingPong)->UseRealTime();
+
 }  // namespace
 }  // namespace platform::systrap

@@ -3,11 +3,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include <fstream>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "platform/systrap/frame.h"
 #include "platform/systrap/guest_test_util.h"
@@ -515,6 +520,73 @@ TEST(SystrapHostile, ShutdownLeavesNoProcess) {
     RetireSpareWorkers();
     return WorkerCount() == 0;
   }));
+}
+
+// ---- the host
+
+// Runs `body` in a process of its own, since filters stay; its result is the exit status.
+int InChild(int (*body)()) {
+  const pid_t child = fork();
+  if (child == 0) _exit(body());
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+int InstallFilter(unsigned flags) {
+  sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  sock_fprog program = {1, &allow};
+  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  return static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program));
+}
+
+int CreateError() {
+  Platform::Options options;
+  options.memory_fd = memfd_create("memory", MFD_CLOEXEC);
+  auto created = Create(options);
+  return created.ok() ? 0 : static_cast<int>(created.error());
+}
+
+TEST(SystrapHost, UnderAnotherNotifierCreateFails) {
+  EXPECT_EQ(InChild([] {
+              if (InstallFilter(SECCOMP_FILTER_FLAG_NEW_LISTENER) < 0) return 1;
+              return CreateError();
+            }),
+            EBUSY);
+}
+
+TEST(SystrapHost, UnderAnOrdinaryFilterItWorks) {
+  EXPECT_EQ(InChild([] {
+              if (InstallFilter(0) != 0) return 1;
+              return CreateError();
+            }),
+            0);
+}
+
+TEST(SystrapHost, TheSentrysDeathKillsTheStubs) {
+  int pipes[2];
+  ASSERT_EQ(pipe(pipes), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    close(pipes[0]);
+    Guest guest;
+    guest.OnFiber([&] {
+      auto space = guest.NewSpace(kGetpid);
+      auto context = guest.NewContext();
+      context->Run(*space);
+      for (pid_t stub : Stubs()) {
+        if (write(pipes[1], &stub, sizeof stub) != sizeof stub) _exit(1);
+      }
+      raise(SIGKILL);
+    });
+  }
+  close(pipes[1]);
+  waitpid(child, nullptr, 0);
+  std::vector<pid_t> stubs;
+  for (pid_t stub; read(pipes[0], &stub, sizeof stub) == sizeof stub;) stubs.push_back(stub);
+  close(pipes[0]);
+  EXPECT_FALSE(stubs.empty());
+  for (pid_t stub : stubs) EXPECT_TRUE(Eventually([&] { return kill(stub, 0) != 0; }));
 }
 
 }  // namespace
