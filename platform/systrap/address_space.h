@@ -9,9 +9,11 @@ namespace platform::systrap {
 // An address space is a stub process for as long as it lives.
 class SystrapAddressSpace : public AddressSpace {
  public:
-  SystrapAddressSpace(RefPtr<StubProcess> stub, int memory_fd) : stub_(std::move(stub)), memory_fd_(memory_fd) {}
+  SystrapAddressSpace(RefPtr<StubProcess> stub, int memory_fd)
+      : stub_(std::move(stub)), memory_fd_(memory_fd) {}
 
-  Result<void> Map(uint64_t address, uint64_t length, int fd, uint64_t offset, int prot, bool precommit) override;
+  Result<void> Map(uint64_t address, uint64_t length, int fd, uint64_t offset, int prot,
+                   bool precommit) override;
   Result<void> Unmap(uint64_t address, uint64_t length) override;
   Result<void> Protect(uint64_t address, uint64_t length, int prot) override;
   Result<void> Flush() override { return stub_->Flush(); }

@@ -23,8 +23,11 @@ Event Exited() {
   return event;
 }
 
-// The host must not take a result for one of its own restart codes when an interrupt signal is pending.
-int64_t HostResultValue(int64_t result) { return result <= -512 && result >= -516 ? -EINTR : result; }
+// The host must not take a result for one of its own restart codes when an interrupt signal is
+// pending.
+int64_t HostResultValue(int64_t result) {
+  return result <= -512 && result >= -516 ? -EINTR : result;
+}
 
 }  // namespace
 
@@ -33,7 +36,7 @@ SystrapContext::SystrapContext() : result_(-ENOSYS) {}
 Event SystrapContext::Run(AddressSpace& space) {
   StubProcess& stub = static_cast<SystrapAddressSpace&>(space).stub();
   if (thread_ != nullptr && thread_->stub != &stub) Release();
-  if (stub.has_queued() && !stub.Flush().ok()) return Exited();
+  if (stub.has_changes() && !stub.Flush().ok()) return Exited();
   if (thread_ != nullptr && !has_registers_ && (interrupt_ || registers_dirty_)) {
     const bool rewritten = registers_dirty_;
     const Registers wanted = registers_;
@@ -48,7 +51,8 @@ Event SystrapContext::Run(AddressSpace& space) {
   int64_t reply = HostResultValue(result_);
   if (thread_->at_doorbell) {
     const StubArea area = thread_->area();
-    bool load_bases = registers_.fs_base != loaded_fs_base_ || registers_.gs_base != loaded_gs_base_;
+    bool load_bases =
+        registers_.fs_base != loaded_fs_base_ || registers_.gs_base != loaded_gs_base_;
     if (fpu_dirty_ || thread_->frame == 0) {
       WriteFrame(area, registers_, Fpu());
       thread_->frame = StandardFrameOffset();
@@ -128,7 +132,9 @@ uint8_t* SystrapContext::Fpu() const {
   return fpu_.get();
 }
 
-std::span<const uint8_t> SystrapContext::fpu_state() const { return {Fpu(), FpuLayout::Get().frame_size()}; }
+std::span<const uint8_t> SystrapContext::fpu_state() const {
+  return {Fpu(), FpuLayout::Get().frame_size()};
+}
 
 Result<void> SystrapContext::SetFpuState(std::span<const uint8_t> state) {
   const FpuLayout& layout = FpuLayout::Get();
@@ -214,11 +220,13 @@ void SystrapContext::LoadFrame(const seccomp_notif& n) {
 void SystrapContext::OnNotification(const seccomp_notif& n) {
   if (thread_->at_doorbell) {
     const uint64_t reason = n.data.args[0];
-    const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals), static_cast<int>(reason)) !=
-                           std::end(kStubSignals) &&
+    const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals),
+                                 static_cast<int>(reason)) != std::end(kStubSignals) &&
                        reason <= 64;
-    if (thread_->frame == 0 || !known || (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
-      return thread_->stub->Kill();  // the application made this call itself; its death is delivered by OnThreadGone
+    if (thread_->frame == 0 || !known ||
+        (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
+      return thread_->stub->Kill();  // the application made this call itself; its death is
+                                     // delivered by OnThreadGone
     }
     if (reason == kInterruptSignal && wait_ == Wait::kEvent && !signalled_) {
       // The trace of an interrupt that another event forestalled.
@@ -227,7 +235,8 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
     LoadFrame(n);
     return Deliver();
   }
-  if (wait_ == Wait::kRegisters) return thread_->stub->Kill();  // it has blocked the interrupt signal
+  if (wait_ == Wait::kRegisters)
+    return thread_->stub->Kill();  // it has blocked the interrupt signal
   event_ = Event();
   event_.kind = Event::Kind::kSyscall;
   event_.compat = n.data.arch != AUDIT_ARCH_X86_64 || (n.data.nr & kX32Bit) != 0;

@@ -10,9 +10,10 @@
 
 namespace platform::systrap {
 
-// The state of one application thread, and while it runs the host thread that it has borrowed from its address space's
-// stub. The state is in one of three places: here; in the frame in the host thread's area (FPU only: it is copied when
-// somebody asks); or, in a system call that notified the Sentry, in the host kernel.
+// The state of one application thread, and while it runs the host thread that it has borrowed from
+// its address space's stub. The state is in one of three places: here; in the frame in the host
+// thread's area (FPU only: it is copied when somebody asks); or, in a system call that notified the
+// Sentry, in the host kernel.
 class SystrapContext : public Context {
  public:
   SystrapContext();

@@ -33,7 +33,8 @@ uint32_t High(uint64_t value) { return static_cast<uint32_t>(value >> 32); }
 // Binary search of sorted `numbers`, so that hot calls pass few instructions: trap or notify.
 void EmitSearch(std::vector<sock_filter>& out, std::span<const uint32_t> numbers) {
   if (numbers.size() <= 3) {
-    for (size_t i = 0; i < numbers.size(); i++) out.push_back(IfEqual(numbers[i], numbers.size() - i, 0));
+    for (size_t i = 0; i < numbers.size(); i++)
+      out.push_back(IfEqual(numbers[i], numbers.size() - i, 0));
     out.push_back(Return(SECCOMP_RET_USER_NOTIF));
     out.push_back(Return(SECCOMP_RET_TRAP));
     return;
@@ -95,7 +96,8 @@ std::vector<sock_filter> HelperFilter() {
       Return(SECCOMP_RET_KILL_PROCESS),
       Load(kNrOffset),
   };
-  for (uint32_t nr : {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_close, SYS_close_range, STUB_DOORBELL}) {
+  for (uint32_t nr :
+       {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_close, SYS_close_range, STUB_DOORBELL}) {
     filter.push_back(IfEqual(nr, 0, 1));
     filter.push_back(Return(SECCOMP_RET_ALLOW));
   }

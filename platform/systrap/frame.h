@@ -1,7 +1,8 @@
 #pragma once
 
-// Signal frames in a thread's area: the registers and the FPU state of an application thread outside of application
-// code. The area is within the application's reach, so everything read from it is copied once and then checked.
+// Signal frames in a thread's area: the registers and the FPU state of an application thread
+// outside of application code. The area is within the application's reach, so everything read from
+// it is copied once and then checked.
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +21,8 @@ struct StubUcontext {
   uint32_t stack_flags;
   uint32_t unused;
   uint64_t stack_size;
-  uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags;
+  uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip,
+      eflags;
   uint16_t cs, gs, fs, ss;
   uint64_t error_code, trap_number, old_mask, cr2;
   uint64_t fpstate;
@@ -40,9 +42,9 @@ class FpuLayout {
  public:
   static const FpuLayout& Get();
 
-  size_t size() const { return size_; }              // of the XSAVE area
-  size_t frame_size() const { return size_ + 4; }    // with the closing magic number
-  void Reset(uint8_t* state) const;                  // the initial state, with Linux's software bytes
+  size_t size() const { return size_; }            // of the XSAVE area
+  size_t frame_size() const { return size_ + 4; }  // with the closing magic number
+  void Reset(uint8_t* state) const;                // the initial state, with Linux's software bytes
   // Makes a state of frame_size() bytes loadable whatever its writer wanted.
   void Sanitize(uint8_t* state) const;
   // EINVAL when the host would refuse it.
@@ -66,7 +68,8 @@ uint32_t StandardFrameOffset();
 Result<uint32_t> CheckFrame(const StubArea& area, uint64_t ucontext);
 
 StubUcontext ReadUcontext(const StubArea& area, uint32_t offset);
-// Copies the FPU state that `ucontext` points to; the initial state when it is malformed. `state` has frame_size() bytes.
+// Copies the FPU state that `ucontext` points to; the initial state when it is malformed. `state`
+// has frame_size() bytes.
 void ReadFpu(const StubArea& area, const StubUcontext& ucontext, uint8_t* state);
 // The register part of Registers; fs_base and gs_base are not in the frame.
 void LoadRegisters(const StubUcontext& ucontext, Registers& registers);

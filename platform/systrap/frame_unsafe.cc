@@ -16,7 +16,8 @@ constexpr uint64_t kUcFpXstate = 1, kUcSigcontextSs = 2, kUcStrictRestoreSs = 4;
 constexpr uint16_t kUserCode = 0x33, kUserCode32 = 0x23, kUserData = 0x2b;
 
 // The legacy area's fields and the XSAVE header, by offset.
-constexpr size_t kFcw = 0, kMxcsr = 24, kMxcsrMask = 28, kSoftware = 464, kHeader = 512, kHeaderEnd = 576;
+constexpr size_t kFcw = 0, kMxcsr = 24, kMxcsrMask = 28, kSoftware = 464, kHeader = 512,
+                 kHeaderEnd = 576;
 constexpr uint64_t kTileData = uint64_t{1} << 18;  // needs a permission that no stub asks for
 
 template <class T>
@@ -64,7 +65,8 @@ void StoreRegisters(const Registers& registers, StubUcontext& to) {
   to.ss = kUserData;
 }
 
-void FillUcontext(const StubArea& area, uint32_t offset, uint64_t fpstate, const Registers& registers) {
+void FillUcontext(const StubArea& area, uint32_t offset, uint64_t fpstate,
+                  const Registers& registers) {
   StubUcontext ucontext = {};
   ucontext.flags = kUcFpXstate | kUcSigcontextSs | kUcStrictRestoreSs;
   ucontext.stack_base = area.remote;
@@ -144,7 +146,9 @@ void FpuLayout::Load(std::span<const uint8_t> from, uint8_t* state) const {
   if (bytes.magic1 == FP_XSTATE_MAGIC1 && from.size() >= kHeaderEnd) {
     memcpy(state, from.data(), std::min(from.size(), size_));
     // What the shorter writer did not know is initial.
-    if (from.size() < size_) Poke<uint64_t>(state + kHeader, Peek<uint64_t>(state + kHeader) & FeaturesWithin(from.size()));
+    if (from.size() < size_)
+      Poke<uint64_t>(state + kHeader,
+                     Peek<uint64_t>(state + kHeader) & FeaturesWithin(from.size()));
   } else {
     memcpy(state, from.data(), kSoftware);
     Poke<uint64_t>(state + kHeader, 3);  // x87 and SSE
@@ -170,14 +174,16 @@ uint32_t StandardFrameOffset() {
 
 Result<uint32_t> CheckFrame(const StubArea& area, uint64_t ucontext) {
   const uint64_t offset = ucontext - area.remote;
-  if (offset % 8 != 0 || offset < 8 || offset > STUB_AREA_HEADER - sizeof(StubUcontext)) return Errno::kEFAULT;
+  if (offset % 8 != 0 || offset < 8 || offset > STUB_AREA_HEADER - sizeof(StubUcontext))
+    return Errno::kEFAULT;
   return static_cast<uint32_t>(offset);
 }
 
 StubUcontext ReadUcontext(const StubArea& area, uint32_t offset) {
   StubUcontext ucontext;
   memcpy(&ucontext, area.local + offset, sizeof ucontext);
-  // SAFETY: another thread of the application may write to the area; the compiler must not read it again.
+  // SAFETY: another thread of the application may write to the area; the compiler must not read it
+  // again.
   asm volatile("" : "+m"(ucontext)::"memory");
   return ucontext;
 }
@@ -185,11 +191,13 @@ StubUcontext ReadUcontext(const StubArea& area, uint32_t offset) {
 void ReadFpu(const StubArea& area, const StubUcontext& ucontext, uint8_t* state) {
   const FpuLayout& layout = FpuLayout::Get();
   const uint64_t offset = ucontext.fpstate - area.remote;
-  if (ucontext.fpstate % 64 != 0 || offset > STUB_AREA_HEADER - layout.frame_size()) return layout.Reset(state);
+  if (ucontext.fpstate % 64 != 0 || offset > STUB_AREA_HEADER - layout.frame_size())
+    return layout.Reset(state);
   memcpy(state, area.local + offset, layout.frame_size());
   _fpx_sw_bytes bytes;
   memcpy(&bytes, state + kSoftware, sizeof bytes);
-  if (bytes.magic1 != FP_XSTATE_MAGIC1 || bytes.xstate_size != layout.size()) return layout.Reset(state);
+  if (bytes.magic1 != FP_XSTATE_MAGIC1 || bytes.xstate_size != layout.size())
+    return layout.Reset(state);
   layout.Sanitize(state);
 }
 

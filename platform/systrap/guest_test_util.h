@@ -1,6 +1,7 @@
 #pragma once
 
-// Runs small guest programs on the platform, for tests and the benchmark: one memory file, a fiber a guest thread.
+// Runs small guest programs on the platform, for tests and the benchmark: one memory file, a fiber
+// a guest thread.
 
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -17,12 +18,13 @@
 #include "base/kernel_lock.h"
 #include "platform/systrap/systrap.h"
 
-// A guest program: GUEST(name, "assembly"). Position independent; copied into the guest's code page.
-#define GUEST(name, text)                                                              \
-  asm(".pushsection .rodata\n.globl guest_" #name "\nguest_" #name ":\n" text          \
-      "\n.globl guest_end_" #name "\nguest_end_" #name ":\n.popsection\n");            \
-  extern "C" const char guest_##name[];                                                \
-  extern "C" const char guest_end_##name[];                                            \
+// A guest program: GUEST(name, "assembly"). Position independent; copied into the guest's code
+// page.
+#define GUEST(name, text)                                                     \
+  asm(".pushsection .rodata\n.globl guest_" #name "\nguest_" #name ":\n" text \
+      "\n.globl guest_end_" #name "\nguest_end_" #name ":\n.popsection\n");   \
+  extern "C" const char guest_##name[];                                       \
+  extern "C" const char guest_end_##name[];                                   \
   static const std::string_view name(guest_##name, guest_end_##name - guest_##name)
 
 namespace platform::systrap {
@@ -36,7 +38,8 @@ class Guest {
   explicit Guest(std::initializer_list<int> full_state = {}) {
     memory_ = Fd(memfd_create("guest-memory", MFD_CLOEXEC));
     if (ftruncate(memory_.get(), kMemory) != 0) abort();
-    base_ = static_cast<char*>(mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0));
+    base_ = static_cast<char*>(
+        mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0));
     Platform::Options options;
     options.memory_fd = memory_.get();
     for (int nr : full_state) options.full_state[nr] = true;
@@ -73,13 +76,15 @@ class Guest {
   }
   static void Await(std::atomic<bool>& done) { done.wait(false); }
 
-  // A space with `code` at kCode (memory offset `offset`) and a data page at kData (the following offset).
+  // A space with `code` at kCode (memory offset `offset`) and a data page at kData (the following
+  // offset).
   RefPtr<AddressSpace> NewSpace(std::string_view code, uint64_t offset = 0) {
     auto space = platform_->CreateAddressSpace();
     if (!space.ok()) abort();
     memcpy(At(offset), code.data(), code.size());
     CHECK_OK((*space)->Map(kCode, kPage, memory_fd(), offset, PROT_READ | PROT_EXEC, false));
-    CHECK_OK((*space)->Map(kData, kPage, memory_fd(), offset + kPage, PROT_READ | PROT_WRITE, false));
+    CHECK_OK(
+        (*space)->Map(kData, kPage, memory_fd(), offset + kPage, PROT_READ | PROT_WRITE, false));
     return std::move(space).value();
   }
   std::unique_ptr<Context> NewContext(uint64_t rip = kCode) {

@@ -16,10 +16,12 @@ class Listener {
   Listener() = default;
   explicit Listener(Fd fd) : fd_(std::move(fd)) {}
 
-  // Asks for synchronous wake-ups: both sides then stay on one core. False where the host has none (before 6.6).
+  // Asks for synchronous wake-ups: both sides then stay on one core. False where the host has none
+  // (before 6.6).
   bool SetSynchronousWakeUp();
 
-  // Waits for the next notification. ENOENT: every thread behind it is gone. Signals and vanished calls are passed over.
+  // Waits for the next notification. ENOENT: every thread behind it is gone. Signals and vanished
+  // calls are passed over.
   Result<void> Receive(seccomp_notif& notification);
 
   // Replies to a call that has gone are dropped.

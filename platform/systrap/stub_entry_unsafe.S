@@ -1,12 +1,13 @@
-// The code that stub threads run besides the application. It uses no stack and trusts nothing but registers, because
-// every writable page of a stub belongs to the application's reach.
+// The code that stub threads run besides the application. It uses no stack and trusts nothing but
+// registers, because every writable page of a stub belongs to the application's reach.
 
 #include "platform/systrap/stub_layout.h"
 
         .section stub_text, "ax", @progbits
 
-// Signal handler of all application threads. rdi: signal, rsi: siginfo, rdx: ucontext, on the alternate stack in the
-// thread's area. The doorbell carries them and the segment bases; its reply says which frame to return to.
+// Signal handler of all application threads. rdi: signal, rsi: siginfo, rdx: ucontext, on the
+// alternate stack in the thread's area. The doorbell carries them and the segment bases; its reply
+// says which frame to return to.
         .globl StubHandler
         .p2align 4
 StubHandler:
@@ -44,8 +45,9 @@ idle:
         mov     $STUB_REASON_IDLE, %edi
         jmp     ring
 
-// The spawner starts all other application threads, and never runs application code itself. Set-up clones it before the
-// helper has a filter. It leaves its listener's descriptor at the start of the set-up stack.
+// The spawner starts all other application threads, and never runs application code itself. Set-up
+// clones it before the helper has a filter. It leaves its listener's descriptor at the start of
+// the set-up stack.
         .globl StubSpawnerStart
         .p2align 4
 StubSpawnerStart:
@@ -101,8 +103,8 @@ StubSigaltstackSite:
         js      StubDie
         jmp     idle
 
-// The helper: makes the system calls of the command pages, as many as the doorbell's reply says, and reports how many it
-// made (rsi) and the first failure (rdx, negative errno).
+// The helper: makes the system calls of the command pages, as many as the doorbell's reply says,
+// and reports how many it made (rsi) and the first failure (rdx, negative errno).
         .globl StubHelperStart
         .p2align 4
 StubHelperStart:
@@ -150,7 +152,8 @@ helper_loop:
         mov     %r14, %rsi
         jmp     helper_loop
 
-// Runs in the zygote before it is bare: the current stack may lie in the stub region, so registers only.
+// Runs in the zygote before it is bare: the current stack may lie in the stub region, so registers
+// only.
         .text
         .globl StubBootstrap
 StubBootstrap:

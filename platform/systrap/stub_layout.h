@@ -1,10 +1,10 @@
 #pragma once
 
-// What stub code, its set-up and the Sentry agree on: addresses, descriptors, numbers. Also read by the assembler, so
-// the first part is only preprocessor.
+// What stub code, its set-up and the Sentry agree on: addresses, descriptors, numbers. Also read by
+// the assembler, so the first part is only preprocessor.
 
-// The stub's own region; application mappings end below it. The code lies at the same address in every stub because the
-// filters compare instruction pointers.
+// The stub's own region; application mappings end below it. The code lies at the same address in
+// every stub because the filters compare instruction pointers.
 #define STUB_BASE 0x7fffe0000000
 #define STUB_CODE STUB_BASE
 #define STUB_CODE_SIZE 0x8000
@@ -12,7 +12,8 @@
 #define STUB_CONFIG_SIZE 0x8000
 #define STUB_COMMANDS (STUB_BASE + 0x10000)  // read-only for the stub, written by the Sentry
 #define STUB_COMMANDS_SIZE 0x10000
-#define STUB_STACK (STUB_BASE + 0x30000)  // of the zygote and of a stub's set-up; not mapped in a finished stub
+#define STUB_STACK \
+  (STUB_BASE + 0x30000)  // of the zygote and of a stub's set-up; not mapped in a finished stub
 #define STUB_STACK_SIZE 0x2000
 #define STUB_AREAS (STUB_BASE + 0x1000000)  // one area a thread: alternate signal stack and header
 #define STUB_AREA_SHIFT 14
@@ -30,8 +31,8 @@
 #define STUB_COMMAND_SIZE 64
 #define STUB_MAX_COMMANDS ((STUB_COMMANDS_SIZE - STUB_COMMAND_LIST) / STUB_COMMAND_SIZE)
 
-// A system call number that Linux does not have: a stub's knock at the Sentry. The first argument is the reason, which
-// is the signal number in a signal handler.
+// A system call number that Linux does not have: a stub's knock at the Sentry. The first argument
+// is the reason, which is the signal number in a signal handler.
 #define STUB_DOORBELL 0x7fff0001
 #define STUB_REASON_IDLE 100
 #define STUB_REASON_SPAWNER 101
@@ -40,8 +41,8 @@
 // CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM
 #define STUB_CLONE_THREAD 0x50f00
 
-// In the reply to a thread's doorbell: load fs_base and gs_base first. The rest is the offset of the ucontext to return
-// to, within the thread's area.
+// In the reply to a thread's doorbell: load fs_base and gs_base first. The rest is the offset of
+// the ucontext to return to, within the thread's area.
 #define STUB_REPLY_LOAD_BASES 1
 
 // Descriptors of zygote and stubs.
@@ -69,7 +70,8 @@ static_assert(sizeof(StubCommand) == STUB_COMMAND_SIZE);
 
 // At STUB_CONFIG.
 struct StubConfig {
-  sock_fprog helper_doorbell;  // notifies of the doorbell, allows everything else; carries the helper's listener
+  sock_fprog helper_doorbell;  // notifies of the doorbell, allows everything else; carries the
+                               // helper's listener
   sock_fprog helper;           // the helper's final filter
   sock_fprog app;              // of all other threads
   uint64_t app_flags;
@@ -90,7 +92,8 @@ struct ZygoteReply {
 
 }  // namespace platform::systrap
 
-// In stub_entry_unsafe.S and stub_setup_unsafe.cc; addresses in the Sentry's copy, see StubAddress().
+// In stub_entry_unsafe.S and stub_setup_unsafe.cc; addresses in the Sentry's copy, see
+// StubAddress().
 extern "C" {
 extern char __start_stub_text[];
 extern char __stop_stub_text[];
@@ -98,7 +101,7 @@ void StubHandler();
 void StubDie();
 void StubSpawnerStart();
 [[noreturn]] void StubHelperStart();
-extern char StubDoorbellSite[];   // behind the system call instructions
+extern char StubDoorbellSite[];  // behind the system call instructions
 extern char StubSigreturnSite[];
 extern char StubSpawnerSite[];
 extern char StubCloneSite[];

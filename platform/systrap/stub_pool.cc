@@ -15,11 +15,14 @@ namespace platform::systrap {
 namespace {
 
 constexpr uint32_t kMaxSlots = 4096;
-constexpr int kAhead = 1;
+constexpr int kAhead = 2;
 constexpr size_t kMaxUsed = 8;
+// A fresh stub may have been killed from outside before anybody needed it.
+constexpr int kAttempts = kAhead + 1;
 constexpr int64_t kPatienceNs = 10'000'000'000;
 
-// Whether this process is under any seccomp filter already: only then can it be under a notifier, which bars another.
+// Whether this process is under any seccomp filter already: only then can it be under a notifier,
+// which bars another.
 bool IsFiltered() {
   Fd status(open("/proc/self/status", O_RDONLY | O_CLOEXEC));
   char text[4096] = {};
@@ -49,12 +52,12 @@ StubPool::~StubPool() {
 Result<void> StubPool::Start(const Platform::Options& options) {
   control_ = Fd(TRY(HOST(memfd_create("stub-control", MFD_CLOEXEC))));
   TRY(HOST(ftruncate(control_.get(), kMaxSlots * kSlotSize)));
-  void* memory = mmap(nullptr, kMaxSlots * kSlotSize, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                      control_.get(), 0);
+  void* memory = mmap(nullptr, kMaxSlots * kSlotSize, PROT_READ | PROT_WRITE,
+                      MAP_SHARED | MAP_NORESERVE, control_.get(), 0);
   if (memory == MAP_FAILED) return Errno::kENOMEM;
   memory_ = static_cast<char*>(memory);
   TRY(zygote_.Start(options, control_.get()));
-  for (int i = 0; i < kAhead; i++) TRY(Request());
+  TRY(Request());
   // The answer takes some 200 us, so wait for it only where it is in doubt.
   if (IsFiltered()) ready_.push_back(TRY(Receive()));
   return {};
@@ -93,6 +96,12 @@ Result<RefPtr<StubProcess>> StubPool::Take() {
     used_.pop_back();
     if (!stub->dead()) return stub;
   }
+  Result<RefPtr<StubProcess>> stub = Errno::kEAGAIN;
+  for (int i = 0; i < kAttempts && !stub.ok(); i++) stub = TakeFresh();
+  return stub;
+}
+
+Result<RefPtr<StubProcess>> StubPool::TakeFresh() {
   StubListeners listeners;
   if (!ready_.empty()) {
     listeners = std::move(ready_.back());
@@ -104,8 +113,8 @@ Result<RefPtr<StubProcess>> StubPool::Take() {
     if (!Request().ok()) break;
   }
   live_++;
-  RefPtr<StubProcess> stub =
-      TRY(StubProcess::Adopt(*this, listeners.slot, std::move(listeners.helper), std::move(listeners.app)));
+  RefPtr<StubProcess> stub = TRY(StubProcess::Adopt(
+      *this, listeners.slot, std::move(listeners.helper), std::move(listeners.app)));
   stubs_.insert(stub.get());
   return stub;
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-// Stub processes that wait for an address space: fresh ones, ordered ahead of need, and used ones that were emptied.
-// Also owns the slots: the memory that each stub shares with the Sentry. Under the kernel lock.
+// Stub processes that wait for an address space: fresh ones, ordered ahead of need, and used ones
+// that were emptied. Also owns the slots: the memory that each stub shares with the Sentry. Under
+// the kernel lock.
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +27,8 @@ class StubPool {
   Result<void> Start(const Platform::Options& options);
   void Shutdown();
 
-  // An empty stub. Waits for the zygote where none is ready, with the lock dropped. EAGAIN when the host refuses.
+  // An empty stub. Waits for the zygote where none is ready, with the lock dropped. EAGAIN when the
+  // host refuses.
   Result<RefPtr<StubProcess>> Take();
   // Keeps an emptied stub for reuse; false when there are enough.
   bool TakeBack(StubProcess& stub);
@@ -42,6 +44,7 @@ class StubPool {
   void set_synchronous(bool synchronous) { synchronous_ = synchronous; }
 
  private:
+  Result<RefPtr<StubProcess>> TakeFresh();
   Result<void> Request();
   Result<StubListeners> Receive();
   void CheckSignals();
@@ -57,7 +60,7 @@ class StubPool {
   bool synchronous_ = true;
   std::atomic<int> live_{0};  // StubProcess objects
   std::vector<RefPtr<StubProcess>> used_;
-  std::vector<StubListeners> ready_;  // received before anybody asked
+  std::vector<StubListeners> ready_;         // received before anybody asked
   absl::flat_hash_set<StubProcess*> stubs_;  // alive
   base::Timer watchdog_{[this] { CheckSignals(); }};
 };

@@ -70,7 +70,8 @@ void StubProcess::WakeWaiters(std::vector<Fiber*>& waiters) {
 // ---- mappings
 
 void StubProcess::Queue(const StubCommand& command) {
-  const bool fenced = !new_descriptors_.empty() && new_descriptors_.back().before == commands_.size();
+  const bool fenced =
+      !new_descriptors_.empty() && new_descriptors_.back().before == commands_.size();
   if (!commands_.empty() && !fenced) {
     StubCommand& last = commands_.back();
     const bool adjacent = last.nr == command.nr && last.args[0] + last.args[1] == command.args[0];
@@ -138,7 +139,8 @@ Result<void> StubProcess::RunCommands(const std::vector<StubCommand>& batch,
   size_t next = 0;
   for (size_t done = 0; done < batch.size();) {
     for (; next < descriptors.size() && descriptors[next].before <= done; next++) {
-      TRY(helper_.AddFd(helper_notification_, descriptors[next].fd.get(), descriptors[next].number));
+      TRY(helper_.AddFd(helper_notification_, descriptors[next].fd.get(),
+                        descriptors[next].number));
     }
     size_t count = std::min<size_t>(batch.size() - done, STUB_MAX_COMMANDS);
     if (next < descriptors.size()) count = std::min(count, descriptors[next].before - done);
@@ -175,7 +177,8 @@ Result<void> StubProcess::Flush() {
   if (commands_.empty()) return {};
   Result<void> result = RunBatch();
   if (!result.ok()) {
-    LOG_WARNING("systrap: stub {}: changing mappings failed: errno {}", pid_, static_cast<int>(result.error()));
+    LOG_WARNING("systrap: stub {}: changing mappings failed: errno {}", pid_,
+                static_cast<int>(result.error()));
     Kill();
   }
   return result;
@@ -243,7 +246,8 @@ void StubProcess::LeaveThread(HostThread& thread) {
   thread.context = nullptr;
   if (dead()) return;
   if (thread.state == HostThread::State::kStopped && thread.at_doorbell) return FreeThread(thread);
-  // The signal is delivered at the return of the system call; the handler's doorbell then frees the thread.
+  // The signal is delivered at the return of the system call; the handler's doorbell then frees the
+  // thread.
   const bool in_system_call = thread.state == HostThread::State::kStopped;
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
@@ -254,8 +258,9 @@ void StubProcess::LeaveThread(HostThread& thread) {
 // ---- notifications
 
 void StubProcess::OnSpawnerNotification(const seccomp_notif& n) {
-  if (AtSite(n, StubCloneSite, SYS_clone) && spawning_ != 0 && n.data.args[0] == STUB_CLONE_THREAD &&
-      n.data.args[1] == 0 && n.data.args[2] == 0 && n.data.args[3] == 0 && n.data.args[4] == 0) {
+  if (AtSite(n, StubCloneSite, SYS_clone) && spawning_ != 0 &&
+      n.data.args[0] == STUB_CLONE_THREAD && n.data.args[1] == 0 && n.data.args[2] == 0 &&
+      n.data.args[3] == 0 && n.data.args[4] == 0) {
     receiver_.outstanding.fetch_add(1);  // of the new thread
     QueueContinue(*this, n.id);
   } else if (AtSite(n, StubSpawnerSite, STUB_DOORBELL)) {
@@ -284,7 +289,8 @@ void StubProcess::OnNewThread(const seccomp_notif& n) {
     QueueContinue(*this, n.id);
     return;
   }
-  if (spawning_ == 0 || !AtSite(n, StubDoorbellSite, STUB_DOORBELL) || n.data.args[0] != STUB_REASON_IDLE) {
+  if (spawning_ == 0 || !AtSite(n, StubDoorbellSite, STUB_DOORBELL) ||
+      n.data.args[0] != STUB_REASON_IDLE) {
     Kill();
     return;
   }
@@ -356,9 +362,11 @@ void StubProcess::OnDeath() {
   pool_.OnStubGone(*this);
 }
 
-// What an application left in them is not for the next one to see. Not the command pages: the helper may be reading them.
+// What an application left in them is not for the next one to see. Not the command pages: the
+// helper may be reading them.
 void StubProcess::ClearAreas() {
-  (void)HOST(madvise(local_ + STUB_COMMANDS_SIZE, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
+  (void)HOST(
+      madvise(local_ + STUB_COMMANDS_SIZE, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
 }
 
 void StubProcess::Retire() {
@@ -369,7 +377,8 @@ void StubProcess::Retire() {
     Kill();
     return;
   }
-  // First take the memory away: nothing of the application can run on, whatever happens to its threads.
+  // First take the memory away: nothing of the application can run on, whatever happens to its
+  // threads.
   commands_.clear();
   new_descriptors_.clear();
   for (CachedDescriptor& entry : descriptors_) entry = CachedDescriptor();
@@ -383,7 +392,8 @@ void StubProcess::Retire() {
   });
   if (helper_busy_ && !ReceiveHelper(kRetireCommands).ok()) return Kill();
   Order(commands, kRetireCommands);
-  // Without a thread that could still touch the memory the outcome is received by who uses the stub next.
+  // Without a thread that could still touch the memory the outcome is received by who uses the stub
+  // next.
   if (!all_stopped && !ReceiveHelper(kRetireCommands).ok()) return Kill();
   for (auto& thread : threads_) {
     if (thread->context == nullptr) continue;

@@ -1,8 +1,9 @@
 #pragma once
 
-// One host process that holds an application address space: the helper thread, which changes mappings; the spawner, which
-// starts threads; and application threads, each idle (waiting in its doorbell) or running a Context.
-// Everything is under the kernel lock unless said otherwise. References: its worker, the address space, pending replies.
+// One host process that holds an application address space: the helper thread, which changes
+// mappings; the spawner, which starts threads; and application threads, each idle (waiting in its
+// doorbell) or running a Context. Everything is under the kernel lock unless said otherwise.
+// References: its worker, the address space, pending replies.
 
 #include <sys/types.h>
 
@@ -29,10 +30,10 @@ class SystrapContext;
 // An application thread of a stub.
 struct HostThread {
   enum class State {
-    kIdle,      // in a doorbell, free
-    kRunning,   // in application code for `context`
-    kStopped,   // `context` is in the kernel; the thread waits in a doorbell or a system call
-    kLeaving,   // its context left it in a system call; free after its next doorbell
+    kIdle,     // in a doorbell, free
+    kRunning,  // in application code for `context`
+    kStopped,  // `context` is in the kernel; the thread waits in a doorbell or a system call
+    kLeaving,  // its context left it in a system call; free after its next doorbell
   };
 
   StubProcess* stub = nullptr;
@@ -45,7 +46,8 @@ struct HostThread {
   bool at_doorbell = false;
   uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
   int leave_attempts = 0;
-  int64_t signalled_at = 0;  // when the first interrupt signal that it has not reacted to was sent; 0: none
+  // When the first interrupt signal that it has not reacted to was sent; 0: none.
+  int64_t signalled_at = 0;
 
   StubArea area() const;
 };
@@ -57,9 +59,11 @@ class StubProcess : public RefCounted {
 
   // Queues a change of mappings.
   void Queue(const StubCommand& command);
-  bool has_queued() const { return !commands_.empty(); }
-  // Makes the host calls that are queued. Drops the kernel lock meanwhile; parks while another fiber does the same. After
-  // a failure the mappings are not what the Sentry thinks: the stub is broken, and its contexts exit.
+  // Whether changes are not in force yet; another fiber may be about to make them.
+  bool has_changes() const { return !commands_.empty() || flushing_; }
+  // Makes the host calls that are queued. Drops the kernel lock meanwhile; parks while another
+  // fiber does the same. After a failure the mappings are not what the Sentry thinks: the stub is
+  // broken, and its contexts exit.
   Result<void> Flush();
 
   // The number of `fd` in the stub, put there by the next Flush unless it is there already.
@@ -72,8 +76,8 @@ class StubProcess : public RefCounted {
   void LeaveThread(HostThread& thread);
   // Answers the thread's doorbell or system call, which goes to application code.
   void Resume(HostThread& thread, int64_t value);
-  // Sends the interrupt signal. A thread that does not react for long has blocked it, by returning from a signal frame of
-  // its own making: its process is killed.
+  // Sends the interrupt signal. A thread that does not react for long has blocked it, by returning
+  // from a signal frame of its own making: its process is killed.
   void Signal(HostThread& thread);
 
   // The address space is gone: contexts are detached and the stub recycled or killed.
@@ -112,7 +116,8 @@ class StubProcess : public RefCounted {
   };
 
   Result<void> RunBatch();
-  Result<void> RunCommands(const std::vector<StubCommand>& batch, std::vector<QueuedDescriptor>& descriptors);
+  Result<void> RunCommands(const std::vector<StubCommand>& batch,
+                           std::vector<QueuedDescriptor>& descriptors);
   void Order(const StubCommand* commands, size_t count);
   Result<void> ReceiveHelper(size_t ordered);
   // Starts a thread unless one is being started already; waiters are woken when it is idle.

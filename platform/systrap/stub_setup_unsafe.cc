@@ -1,5 +1,6 @@
-// The zygote's loop and the set-up of a stub process: freestanding code in the stub's code pages, running on a private
-// stack before any application code exists. It must stay position independent: no constants in memory, no library.
+// The zygote's loop and the set-up of a stub process: freestanding code in the stub's code pages,
+// running on a private stack before any application code exists. It must stay position independent:
+// no constants in memory, no library.
 
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -21,7 +22,8 @@ using platform::systrap::StubConfig;
 using platform::systrap::ZygoteReply;
 using platform::systrap::ZygoteRequest;
 
-STUB_INLINE long Call(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+STUB_INLINE long Call(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0,
+                      long f = 0) {
   register long r10 asm("r10") = d;
   register long r8 asm("r8") = e;
   register long r9 asm("r9") = f;
@@ -78,7 +80,8 @@ STUB_INLINE void SendReply(uint32_t slot, int error, int helper_listener, int ap
   int error = 0;
   int helper_listener = -1;
   if (!MapControl(STUB_COMMANDS, STUB_COMMANDS_SIZE, PROT_READ, offset) ||
-      !MapControl(STUB_AREAS, STUB_AREAS_SIZE, PROT_READ | PROT_WRITE, offset + STUB_COMMANDS_SIZE)) {
+      !MapControl(STUB_AREAS, STUB_AREAS_SIZE, PROT_READ | PROT_WRITE,
+                  offset + STUB_COMMANDS_SIZE)) {
     error = 12;  // ENOMEM
   }
   if (error == 0) {
@@ -121,7 +124,8 @@ extern "C" STUB_TEXT void StubZygoteMain() {
   const long self = Call(SYS_getpid);
   for (;;) {
     ZygoteRequest request;
-    long n = Call(SYS_recvfrom, STUB_SOCKET_FD, reinterpret_cast<long>(&request), sizeof request, 0, 0, 0);
+    long n = Call(SYS_recvfrom, STUB_SOCKET_FD, reinterpret_cast<long>(&request), sizeof request, 0,
+                  0, 0);
     if (n != sizeof request) Call(SYS_exit_group, 0);  // the Sentry is gone
     long pid = Call(SYS_clone, SIGCHLD);
     if (pid == 0) SetUpStub(request.slot, self);

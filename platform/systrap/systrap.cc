@@ -31,7 +31,8 @@ class Systrap : public Platform {
   const char* name() const override { return "systrap"; }
   std::string mechanism() const override {
     std::string text = "seccomp user notification, killable";
-    text += pool_.synchronous() ? ", synchronous wake-ups" : ", no synchronous wake-ups (slow: needs Linux 6.6)";
+    text += pool_.synchronous() ? ", synchronous wake-ups"
+                                : ", no synchronous wake-ups (slow: needs Linux 6.6)";
     text += pool_.zygote().has_pid_namespace() ? ", own pid namespace" : ", no pid namespace";
     return text;
   }
@@ -51,14 +52,33 @@ class Systrap : public Platform {
 
   std::vector<int> host_syscalls() const override {
     return {
-        SYS_ioctl, SYS_poll,                                    // notifications
-        SYS_tgkill, SYS_pidfd_open, SYS_pidfd_send_signal,      // interrupts, broken stubs
-        SYS_kill, SYS_wait4,                                    // shutdown
-        SYS_sendto, SYS_recvmsg,                                // the zygote's socket
-        SYS_fstat, SYS_newfstatat, SYS_fcntl, SYS_close,        // descriptors to map
-        SYS_madvise, SYS_mmap, SYS_munmap, SYS_mprotect,        // thread areas, worker stacks
-        SYS_clone3, SYS_clone, SYS_set_robust_list, SYS_rseq, SYS_rt_sigprocmask, SYS_futex, SYS_exit,  // workers
-        SYS_sched_getaffinity, SYS_gettid, SYS_clock_nanosleep,
+        SYS_ioctl,
+        SYS_poll,  // notifications
+        SYS_tgkill,
+        SYS_pidfd_open,
+        SYS_pidfd_send_signal,  // interrupts, broken stubs
+        SYS_kill,
+        SYS_wait4,  // shutdown
+        SYS_sendto,
+        SYS_recvmsg,  // the zygote's socket
+        SYS_fstat,
+        SYS_newfstatat,
+        SYS_fcntl,
+        SYS_close,  // descriptors to map
+        SYS_madvise,
+        SYS_mmap,
+        SYS_munmap,
+        SYS_mprotect,  // thread areas, worker stacks
+        SYS_clone3,
+        SYS_clone,
+        SYS_set_robust_list,
+        SYS_rseq,
+        SYS_rt_sigprocmask,
+        SYS_futex,
+        SYS_exit,  // workers
+        SYS_sched_getaffinity,
+        SYS_gettid,
+        SYS_clock_nanosleep,
     };
   }
 

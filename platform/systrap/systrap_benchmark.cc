@@ -1,4 +1,5 @@
-// Round trips: compare with "user_notif sync wakeup" and "SIGSYS in-process" of a plain C program on the same machine.
+// Round trips: compare with "user_notif sync wakeup" and "SIGSYS in-process" of a plain C program
+// on the same machine.
 
 #include <benchmark/benchmark.h>
 
@@ -76,7 +77,8 @@ void BM_SpaceLife(benchmark::State& state) {
     for (auto _ : state) {
       auto space = guest.NewSpace(kLoop);
       for (int i = 0; i < 20; i++) {
-        CHECK_OK(space->Map(0x600000 + i * 0x10000, 64 << 10, guest.memory_fd(), 0x10000 * (i % 7 + 2), PROT_READ, false));
+        CHECK_OK(space->Map(0x600000 + i * 0x10000, 64 << 10, guest.memory_fd(),
+                            0x10000 * (i % 7 + 2), PROT_READ, false));
       }
       auto context = guest.NewContext();
       benchmark::DoNotOptimize(context->Run(*space));
@@ -128,7 +130,8 @@ void BM_CreateToFirstCall(benchmark::State& state) {
 }
 BENCHMARK(BM_CreateToFirstCall)->UseRealTime();
 
-// `spaces` spaces of `threads` threads, all in a loop of calls; the time is of one call of one of them.
+// `spaces` spaces of `threads` threads, all in a loop of calls; the time is of one call of one of
+// them.
 void BM_Parallel(benchmark::State& state) {
   Guest guest;
   const int spaces = state.range(0), threads = state.range(1);
@@ -155,7 +158,13 @@ void BM_Parallel(benchmark::State& state) {
   }
   state.SetItemsProcessed(state.iterations() * spaces * threads * kCalls);
 }
-BENCHMARK(BM_Parallel)->Args({1, 1})->Args({2, 1})->Args({4, 1})->Args({1, 2})->Args({1, 4})->UseRealTime();
+BENCHMARK(BM_Parallel)
+    ->Args({1, 1})
+    ->Args({2, 1})
+    ->Args({4, 1})
+    ->Args({1, 2})
+    ->Args({1, 4})
+    ->UseRealTime();
 
 // Two processes that wake each other, as over a pipe: one call of each a turn.
 void BM_PingPong(benchmark::State& state) {

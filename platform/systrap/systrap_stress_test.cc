@@ -1,4 +1,5 @@
-// Threads of several spaces in system calls, while they are interrupted, their mappings change and their fibers block.
+// Threads of several spaces in system calls, while they are interrupted, their mappings change and
+// their fibers block.
 
 #include <gtest/gtest.h>
 
@@ -46,7 +47,8 @@ void Count(Guest& guest, AddressSpace& space, int seed, Counts& counts) {
       ASSERT_TRUE(context->has_registers());
       continue;
     }
-    ASSERT_EQ(static_cast<int>(event.kind), static_cast<int>(Kind::kSyscall)) << "signo " << event.signo;
+    ASSERT_EQ(static_cast<int>(event.kind), static_cast<int>(Kind::kSyscall))
+        << "signo " << event.signo;
     counts.calls++;
     ASSERT_EQ(event.args[0], last + 1);
     ASSERT_EQ(event.args[1], last + 1);

@@ -232,7 +232,8 @@ TEST(Systrap, MapUnmapProtectAreSeenByTheGuest) {
     RunTo(*context, *space, Kind::kSyscall);
     guest.Word<uint64_t>(0x10000) = 1;
     guest.Word<uint64_t>(0x11000) = 2;
-    CHECK_OK(space->Map(0x600000, 2 * kPage, guest.memory_fd(), 0x10000, PROT_READ | PROT_WRITE, false));
+    CHECK_OK(
+        space->Map(0x600000, 2 * kPage, guest.memory_fd(), 0x10000, PROT_READ | PROT_WRITE, false));
     context->SetResult(0x601000);
     EXPECT_EQ(RunTo(*context, *space, Kind::kSyscall).args[0], 2u);
     context->SetResult(-0x601000);
@@ -289,8 +290,8 @@ TEST(Systrap, ManyMappingsInOneBatch) {
     // In reverse, so that nothing merges.
     constexpr uint64_t kCount = 3000;
     for (uint64_t i = 0; i < kCount; i++) {
-      CHECK_OK(space->Map(0x10000000 + i * 2 * kPage, kPage, guest.memory_fd(), 0x10000 + (i % 64) * kPage,
-                          PROT_READ | PROT_WRITE, false));
+      CHECK_OK(space->Map(0x10000000 + i * 2 * kPage, kPage, guest.memory_fd(),
+                          0x10000 + (i % 64) * kPage, PROT_READ | PROT_WRITE, false));
     }
     guest.Word<uint64_t>(0x10000 + ((kCount - 1) % 64) * kPage) = 8;
     context->SetResult(0x10000000 + (kCount - 1) * 2 * kPage);
@@ -304,7 +305,8 @@ TEST(Systrap, TheStubRegionCannotBeMapped) {
     auto space = guest.NewSpace(kGetpid);
     const uint64_t end = guest.platform().max_user_address();
     CHECK_OK(space->Map(end - kPage, kPage, guest.memory_fd(), 0, PROT_READ, false));
-    EXPECT_EQ(space->Map(end - kPage, 2 * kPage, guest.memory_fd(), 0, PROT_READ, false).error(), Errno::kEINVAL);
+    EXPECT_EQ(space->Map(end - kPage, 2 * kPage, guest.memory_fd(), 0, PROT_READ, false).error(),
+              Errno::kEINVAL);
     EXPECT_EQ(space->Unmap(end, kPage).error(), Errno::kEINVAL);
     EXPECT_EQ(space->Protect(end + kPage, kPage, PROT_READ).error(), Errno::kEINVAL);
     EXPECT_EQ(space->Unmap(kPage, ~uint64_t{0} - 4095).error(), Errno::kEINVAL);

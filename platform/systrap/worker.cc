@@ -177,7 +177,8 @@ void Worker::ServeStub() {
 }
 
 void Worker::FlushReplies() {
-  for (PendingReply& reply : replies_) SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
+  for (PendingReply& reply : replies_)
+    SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
   replies_.clear();
 }
 
@@ -209,7 +210,9 @@ void Serve(RefPtr<StubProcess> stub) {
   (new Worker(std::move(stub)))->Start();
 }
 
-void QueueReply(StubProcess& stub, uint64_t id, int64_t value) { QueueOrSend(stub, id, value, false); }
+void QueueReply(StubProcess& stub, uint64_t id, int64_t value) {
+  QueueOrSend(stub, id, value, false);
+}
 void QueueContinue(StubProcess& stub, uint64_t id) { QueueOrSend(stub, id, 0, true); }
 
 int WorkerCount() { return Spares().count; }

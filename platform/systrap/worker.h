@@ -2,8 +2,9 @@
 
 // Host threads of the Sentry that receive the stubs' notifications and run what they wake.
 //
-// A stub has at most one receiver: normally the same worker all its life. When the fiber that a worker runs blocks in the
-// host while threads of the worker's stub run application code, a spare worker takes the stub over.
+// A stub has at most one receiver: normally the same worker all its life. When the fiber that a
+// worker runs blocks in the host while threads of the worker's stub run application code, a spare
+// worker takes the stub over.
 
 #include <atomic>
 #include <cstdint>
@@ -26,7 +27,8 @@ struct ReceiverState {
 // Starts a worker for `stub`, or takes a spare one.
 void Serve(base::RefPtr<StubProcess> stub);
 
-// Replies to a notification of `stub` when the calling worker has left the kernel lock, at once on other threads.
+// Replies to a notification of `stub` when the calling worker has left the kernel lock, at once on
+// other threads.
 void QueueReply(StubProcess& stub, uint64_t id, int64_t value);
 void QueueContinue(StubProcess& stub, uint64_t id);
 

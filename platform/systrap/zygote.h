@@ -1,7 +1,7 @@
 #pragma once
 
-// The process that all stubs are cloned from: init of the stubs' pid namespace, empty except for the stub region. Its
-// death kills every stub, and the Sentry's death kills it.
+// The process that all stubs are cloned from: init of the stubs' pid namespace, empty except for
+// the stub region. Its death kills every stub, and the Sentry's death kills it.
 
 #include <sys/types.h>
 
@@ -35,7 +35,8 @@ class Zygote {
 
   // Orders a stub with `slot`. Does not wait.
   Result<void> Request(uint32_t slot);
-  // The next stub that is complete. EAGAIN when none is and `block` is false; EPIPE when the zygote is gone.
+  // The next stub that is complete. EAGAIN when none is (kNo), or when none came for long (kYes):
+  // it was killed before it could say so. EPIPE when the zygote is gone.
   enum class Wait { kNo, kYes };
   Result<StubListeners> Receive(Wait wait);
 

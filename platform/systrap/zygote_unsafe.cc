@@ -32,6 +32,7 @@ namespace platform::systrap {
 namespace {
 
 constexpr int kHighFd = 1000;
+constexpr int kPatienceSeconds = 5;
 
 // The memory image that every stub maps at STUB_CODE: code, then the filters.
 Result<Fd> MakeCodeFile(const SyscallSet& full_state) {
@@ -55,7 +56,8 @@ Result<Fd> MakeCodeFile(const SyscallSet& full_state) {
   add(config->app, AppFilter(full_state));
 
   Fd fd(TRY(HOST(memfd_create("stub-code", MFD_CLOEXEC | MFD_ALLOW_SEALING))));
-  if (TRY(HOST(write(fd.get(), image.data(), image.size()))) != static_cast<ssize_t>(image.size())) {
+  if (TRY(HOST(write(fd.get(), image.data(), image.size()))) !=
+      static_cast<ssize_t>(image.size())) {
     return Errno::kENOSPC;
   }
   TRY(HOST(fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)));
@@ -77,8 +79,8 @@ void SetStubSignals() {
     for (int handled : kStubSignals) {
       if (signal != handled) continue;
       constexpr uint64_t kSaRestorer = 0x04000000;
-      action = {StubAddress(StubHandler), SA_SIGINFO | SA_ONSTACK | SA_RESTART | kSaRestorer, StubAddress(StubDie),
-                all};
+      action = {StubAddress(StubHandler), SA_SIGINFO | SA_ONSTACK | SA_RESTART | kSaRestorer,
+                StubAddress(StubDie), all};
     }
     if (signal == SIGCHLD) action.handler = 1;  // SIG_IGN: stubs are reaped by the host
     syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof action.mask);
@@ -90,7 +92,9 @@ void SetStubSignals() {
   const struct {
     int from;
     int to;
-  } moves[] = {{memory_fd, STUB_MEMORY_FD}, {control_fd, STUB_CONTROL_FD}, {socket_fd, STUB_SOCKET_FD},
+  } moves[] = {{memory_fd, STUB_MEMORY_FD},
+               {control_fd, STUB_CONTROL_FD},
+               {socket_fd, STUB_SOCKET_FD},
                {code_fd, STUB_SOCKET_FD + 1}};
   for (auto move : moves) {
     if (syscall(SYS_dup3, move.from, kHighFd + move.to, 0) < 0) _exit(72);
@@ -127,7 +131,10 @@ Result<void> Zygote::Start(const Platform::Options& options, int control_fd) {
   int pair[2];
   TRY(HOST(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)));
   Fd ours(pair[0]), theirs(pair[1]);
-  for (uint64_t flags : {uint64_t{CLONE_NEWPID}, uint64_t{CLONE_NEWUSER | CLONE_NEWPID}, uint64_t{0}}) {
+  const timeval patience = {kPatienceSeconds, 0};
+  TRY(HOST(setsockopt(ours.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience)));
+  for (uint64_t flags :
+       {uint64_t{CLONE_NEWPID}, uint64_t{CLONE_NEWUSER | CLONE_NEWPID}, uint64_t{0}}) {
     long pid = syscall(SYS_clone, flags | SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) BecomeZygote(theirs.get(), options.memory_fd, control_fd, code.get());
     if (pid > 0) {
