@@ -442,6 +442,7 @@ TEST(SystrapHostile, AStubKilledFromOutsideExits) {
   usleep(20000);
   for (pid_t stub : Stubs()) kill(stub, SIGKILL);
   Guest::Await(done);
+  EXPECT_TRUE(Eventually([] { return Stubs().empty(); }));
   guest.OnFiber([&] {
     RunTo(*stopped, *space, Kind::kExited);
     EXPECT_FALSE(stopped->EnsureRegisters().ok());
