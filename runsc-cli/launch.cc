@@ -41,6 +41,7 @@ StatusOr<Pair> SeqpacketPair() {
 
 [[noreturn]] void RunGofer(const LaunchRequest& request, Fd socket) {
 #ifdef RUNSC_HAVE_GOFER
+  prctl(PR_SET_NAME, "runsc-gofer");
   base::LogInit(request.log_level, request.gofer_log_fd, "gofer");
   gofer::GoferConfig config;
   config.socket_fd = socket.release();
@@ -163,6 +164,7 @@ StatusOr<Launched> Launch(LaunchRequest request) {
   if (pid.ok() && *pid == 0) {
     sync.ours.reset();
     PlaceStdio(config);
+    prctl(PR_SET_NAME, "runsc-sentry");
     base::LogInit(request.log_level, config.log_fd, "sentry");
     boot::SentryMain(std::move(config));
   }
