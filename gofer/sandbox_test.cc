@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -152,6 +153,7 @@ TEST(SeccompFilter, KillsWhatIsNotNeeded) {
       [](int) { (void)write(2, "x", 1); },
       [](int) { msghdr message{}; recvmsg(0, &message, 0); },
       [](int) { kill(1, 0); },
+      [](int) { cpu_set_t all{}; sched_setaffinity(1, sizeof all, &all); },
       [](int) { setuid(1); },
       [](int) { chroot("/"); },
       [](int) { prctl(PR_SET_DUMPABLE, 1); },

@@ -51,7 +51,7 @@ inline constexpr uint16_t kLastOpcode = static_cast<uint16_t>(Opcode::kClose);
 
 struct [[gnu::packed]] RequestHeader {
   uint16_t opcode;
-  uint16_t reserved;  // 0
+  uint16_t cpu;       // where the caller runs, plus 1; 0: not known. Advice for the server
   uint32_t id;        // copied to the reply
   Handle handle;      // what the request is about: the parent directory where there are names; unused by kAttach and kClose
 };

@@ -509,6 +509,50 @@ TEST_F(ClientTest, ServerHandlesAreGivenBack) {
   });
 }
 
+// A gofer that gives away a descriptor of something else than a regular file.
+TEST(HostileGofer, OnlyRegularFilesAreAccepted) {
+  int pair[2];
+  CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+  std::thread server([fd = pair[1]] {
+    char buffer[512];
+    while (recv(fd, buffer, sizeof buffer, 0) > 0) {
+      gofer::RequestHeader header;
+      memcpy(&header, buffer, sizeof header);
+      struct [[gnu::packed]] {
+        gofer::ReplyHeader header{};
+        gofer::AttachReply attach{};
+      } reply;
+      reply.header.id = header.id;
+      reply.attach.node.handle = 1;
+      reply.attach.node.attributes.mode = S_IFREG | 0755;
+      reply.attach.node.attributes.nlink = 1;
+      bool open = header.opcode == static_cast<uint16_t>(gofer::Opcode::kOpen);
+      iovec iov{&reply, open ? sizeof reply.header : sizeof reply};
+      msghdr message{.msg_iov = &iov, .msg_iovlen = 1};
+      alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+      if (open) {
+        message.msg_control = control;
+        message.msg_controllen = sizeof control;
+        cmsghdr* cmsg = CMSG_FIRSTHDR(&message);
+        cmsg->cmsg_level = SOL_SOCKET;
+        cmsg->cmsg_type = SCM_RIGHTS;
+        cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
+      }
+      if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0) break;
+    }
+    close(fd);
+  });
+  {
+    RefPtr<Connection> connection = Connection::Create(Fd(pair[0]));
+    OnFiber([&] {
+      RefPtr<vfs::FileSystem> fs = Create(connection, {}).value();
+      EXPECT_EQ(Open(*fs->root(), O_RDONLY).error(), Errno::kEIO);
+    });
+  }
+  server.join();
+}
+
 // A gofer that answers each request with a mutation of a plausible reply.
 TEST(HostileGofer, NeverCrashesTheClient) {
   std::mt19937 random(7);

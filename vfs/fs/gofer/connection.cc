@@ -1,5 +1,6 @@
 #include "vfs/fs/gofer/connection.h"
 
+#include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -136,6 +137,9 @@ Result<void> Exchange::SendClosing(const std::vector<gofer::Handle>& closing) {
 Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   int socket = connection_.socket_.get();
   if (!closing.empty()) TRY(SendClosing(closing));
+  // Which CPU this is only shows here: the fiber may have waited for its turn on another thread.
+  auto cpu = static_cast<uint16_t>(sched_getcpu() + 1);
+  memcpy(out_.data() + offsetof(gofer::RequestHeader, cpu), &cpu, sizeof cpu);
   iovec out{out_.data(), out_.size()};
   msghdr request{.msg_iov = &out, .msg_iovlen = 1};
   TRY(HOST_RETRY(sendmsg(socket, &request, MSG_NOSIGNAL)));

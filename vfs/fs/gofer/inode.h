@@ -89,7 +89,7 @@ class GoferInode : public vfs::Inode {
   Result<gofer::Handle> EnsureHandle();
   bool has_handle() const { return handle_ != 0; }
 
-  // News from the host. Those that are about another file or another type are ignored.
+  // News from the host about this file. Ignored when they say another type.
   void Update(const gofer::WireAttributes& attributes);
   // A name of it went away or came, as known without asking.
   void NoteLinkChange(int change, int64_t ctime);

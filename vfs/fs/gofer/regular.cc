@@ -17,6 +17,9 @@ using gofer::Opcode;
 void RegularInode::AdoptFd(Fd fd, bool writable) {
   RefPtr<HostFile>& place = writable ? read_write_ : read_;
   if (place || (!writable && read_write_)) return;
+  // A gofer that was taken over could send anything: a device to map, a socket that never answers.
+  struct stat st;
+  if (!HOST(fstat(fd.get(), &st)).ok() || !S_ISREG(st.st_mode)) return;
   place = MakeRef<HostFile>(connection().host_files(), std::move(fd), writable);
   // The one for both will do for those who come to read.
   if (writable) read_.reset();
@@ -121,8 +124,10 @@ Result<void> RegularInode::Truncate(HostFile& file, uint64_t size) {
 
 Result<RefPtr<vfs::FileDescription>> RegularInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
   bool write = (options.flags & O_ACCMODE) != O_RDONLY;
-  if (write) TRY(gofer_fs().CheckWritable());
-  RefPtr<HostFile> file = TRY(EnsureHostFile(write ? Access::kReadWrite : Access::kRead));
+  bool truncate = (options.flags & O_TRUNC) != 0;
+  if (write || truncate) TRY(gofer_fs().CheckWritable());
+  RefPtr<HostFile> file = TRY(EnsureHostFile(write || truncate ? Access::kReadWrite : Access::kRead));
+  if (truncate) TRY(Truncate(*file, 0));
   return RefPtr<vfs::FileDescription>(MakeRef<RegularDescription>(RefPtr<RegularInode>(this), std::move(file)));
 }
 
