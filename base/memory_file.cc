@@ -283,16 +283,25 @@ uint64_t MemoryFile::committed_bytes() const {
   return static_cast<uint64_t>(st.st_blocks) * 512;
 }
 
+void MemoryFile::Residency(uint64_t offset, uint64_t length, uint8_t* flags) const {
+  uint64_t pages = length / kPageSize;
+  if (mincore(At(offset), length, flags) != 0) {
+    std::fill(flags, flags + pages, 1);
+    return;
+  }
+  for (uint64_t i = 0; i < pages; i++) flags[i] &= 1;
+}
+
 uint64_t MemoryFile::CommittedIn(uint64_t offset, uint64_t length) const {
-  unsigned char present[4096];
-  uint64_t pages = 0;
+  uint8_t present[4096];
+  uint64_t bytes = 0;
   for (uint64_t done = 0; done < length;) {
     uint64_t take = std::min<uint64_t>(length - done, sizeof present * kPageSize);
-    if (mincore(At(offset + done), take, present) != 0) return length;
-    for (uint64_t i = 0; i < take / kPageSize; i++) pages += present[i] & 1;
+    Residency(offset + done, take, present);
+    for (uint64_t i = 0; i < take / kPageSize; i++) bytes += present[i] * kPageSize;
     done += take;
   }
-  return pages * kPageSize;
+  return bytes;
 }
 
 }  // namespace base

@@ -60,6 +60,8 @@ class MemoryFile {
   uint64_t committed_bytes() const;  // host pages in use (one fstat)
   // Host pages present in an allocated range (one host call per 16 MB).
   uint64_t CommittedIn(uint64_t offset, uint64_t length) const;
+  // The same page by page: 1 where present (length / kPageSize flags).
+  void Residency(uint64_t offset, uint64_t length, uint8_t* flags) const;
 
  private:
   static constexpr uint64_t kBlockSize = 512 * kPageSize;

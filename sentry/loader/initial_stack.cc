@@ -99,6 +99,8 @@ Result<uint64_t> BuildStack(mm::MemoryManager& memory, uint64_t top, int prot, u
   put(platform, kPlatform, sizeof kPlatform);
   put(random, contents.random, sizeof contents.random);
   TRY(memory.CopyOut(stack_pointer, image.data(), image.size()));
+  // The program touches what is around its stack pointer at once.
+  memory.Precommit(base::PageDown(stack_pointer) - kPageSize, std::min(top, base::PageUp(stack_pointer) + kPageSize));
 
   memory.start_stack = stack_pointer;
   memory.arg_start = arg_start;

@@ -133,7 +133,8 @@ Result<std::string> MemoryManager::CopyInString(UserAddress from, size_t max) {
 
 // --- pinning ---
 
-Pinned::Pinned(Pinned&& other) noexcept : io_(std::move(other.io_)), holds_(std::move(other.holds_)) {
+Pinned::Pinned(Pinned&& other) noexcept
+    : io_(std::move(other.io_)), holds_(std::move(other.holds_)), memory_(std::move(other.memory_)) {
   other.io_.Clear();
   other.holds_.clear();
 }
@@ -145,6 +146,7 @@ Pinned& Pinned::operator=(Pinned&& other) noexcept {
     other.io_.Clear();
     holds_ = std::move(other.holds_);
     other.holds_.clear();
+    memory_ = std::move(other.memory_);
   }
   return *this;
 }
@@ -153,10 +155,18 @@ Pinned::~Pinned() { Drop(); }
 
 void Pinned::Drop() {
   for (Hold& hold : holds_) {
-    if (!hold.window) base::MemoryFile::Get().DecRef(hold.offset, hold.length);
+    if (hold.window) continue;
+    if (memory_) {
+      auto& pins = static_cast<MemoryManager*>(memory_.get())->write_pins_;
+      auto it = std::find(pins.begin(), pins.end(), MemoryManager::WritePin{hold.address, hold.offset, hold.length});
+      *it = pins.back();
+      pins.pop_back();
+    }
+    base::MemoryFile::Get().DecRef(hold.offset, hold.length);
   }
   holds_.clear();
   io_.Clear();
+  memory_.reset();
 }
 
 size_t MemoryManager::PinInto(uint64_t address, size_t length, bool write, Pinned* pinned) {
@@ -171,9 +181,13 @@ size_t MemoryManager::PinInto(uint64_t address, size_t length, bool write, Pinne
       uint64_t offset = static_cast<uint64_t>(run->data - file.At(0));
       uint64_t first = PageDown(offset), end = base::PageUp(offset + run->size);
       file.IncRef(first, end - first);
-      pinned->holds_.push_back({first, end - first, nullptr});
+      pinned->holds_.push_back({PageDown(at), first, end - first, nullptr});
+      if (write) {
+        write_pins_.push_back({PageDown(at), first, end - first});
+        if (!pinned->memory_) pinned->memory_ = RefPtr<RefCounted>(this);
+      }
     } else {
-      pinned->holds_.push_back({0, 0, pmas_.Find(at)->second.window});
+      pinned->holds_.push_back({0, 0, 0, pmas_.Find(at)->second.window});
     }
     pinned->io_.Append(run->data, run->size);
     done += run->size;

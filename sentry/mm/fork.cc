@@ -24,8 +24,7 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
   CopyAreasTo(child.get());
   bool protects = SharePiecesWith(child.get(), hints);
   for (auto& [start, piece] : child->pmas_) {
-    bool own = piece.write_ok && !piece.shared;
-    (void)child->MapPiece(start, piece, /*precommit=*/own);
+    (void)child->MapPiece(start, piece, /*precommit=*/piece.write_ok && !piece.shared);
   }
   if (protects && ConcurrentlyUsed()) {
     cow_unflushed_ = true;
@@ -84,6 +83,15 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     pmas_.SplitAt(hot_start);
     pmas_.SplitAt(hot_end);
   }
+  for (const WritePin& pin : write_pins_) {
+    pmas_.SplitAt(pin.address);
+    pmas_.SplitAt(pin.address + pin.length);
+  }
+  auto pinned = [&](uint64_t start, const Pma& piece) {
+    return std::any_of(write_pins_.begin(), write_pins_.end(), [&](const WritePin& pin) {
+      return piece.offset < pin.offset + pin.length && pin.offset < piece.offset + (piece.end - start);
+    });
+  };
   bool protects = false;
   uint64_t run_start = 0, run_end = 0;
   int run_prot = 0;
@@ -96,8 +104,8 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     CHECK(vma != nullptr);
     if ((vma->flags & (Vma::kDontFork | Vma::kWipeOnFork)) != 0) continue;
     uint64_t length = piece.end - start;
-    bool hot = start >= hot_start && piece.end <= hot_end && piece.write_ok && piece.in_memory_file() && !piece.shared &&
-               (piece.prot & PROT_WRITE) != 0;
+    bool own = piece.write_ok && piece.in_memory_file() && !piece.shared && (piece.prot & PROT_WRITE) != 0;
+    bool hot = own && ((start >= hot_start && piece.end <= hot_end) || pinned(start, piece));
     if (hot) {
       if (Result<uint64_t> offset = file.Allocate(length); offset.ok()) {
         memcpy(file.At(*offset), file.At(piece.offset), length);

@@ -57,8 +57,8 @@ struct VmaInfo {
   uint64_t offset;
   const vfs::FileDescription* file;  // null: anonymous
   const std::string& name;
-  uint64_t committed_bytes;          // what of it is known to be backed
-  int advice_flags;                  // MADV_DONTFORK... as VM_ letters for smaps
+  uint64_t committed_bytes;          // the host pages behind it (Detail::kResidency)
+  int advice_flags;                  // Vma::Flag, for smaps
 };
 
 // The identity of a futex word: the same for all who share the page.
@@ -72,8 +72,10 @@ struct FutexKey {
   }
 };
 
+class MemoryManager;
+
 // Application memory held for an I/O: spans in the Sentry; its pages stay theirs until it is dropped, whatever the
-// application unmaps meanwhile.
+// application unmaps meanwhile. Dropped under the kernel lock.
 class Pinned {
  public:
   Pinned() = default;
@@ -86,12 +88,14 @@ class Pinned {
  private:
   friend class MemoryManager;
   struct Hold {
+    uint64_t address;         // of the first page
     uint64_t offset, length;  // of memory file pages
     RefPtr<Window> window;    // or of a host file
   };
   void Drop();
   IoVec io_;
   absl::InlinedVector<Hold, 2> holds_;
+  RefPtr<RefCounted> memory_;  // the MemoryManager, where it is pinned for writing
 };
 
 // Makes the pages of MAP_SHARED|MAP_ANONYMOUS mappings (tmpfs has a better one than the default). Set at start-up.
@@ -112,6 +116,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // Where mmap without an address begins to look, downwards; by the loader, before the first Map.
   void SetLayout(uint64_t mmap_base);
+  // Puts what is mapped in the range into the stub's page tables, where it will be touched for certain.
+  void Precommit(uint64_t start, uint64_t end);
 
   // --- system calls; lengths and flags as they come from the application, errnos of the man pages ---
   Result<uint64_t> Map(const MapRequest& request);
@@ -124,7 +130,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   Result<void> Mincore(uint64_t address, uint64_t length, std::vector<uint8_t>* residency);
   Result<void> Lock(uint64_t address, uint64_t length, int flags);    // mlock2: bookkeeping for VmLck and limits
   Result<void> Unlock(uint64_t address, uint64_t length);
-  Result<void> LockAll(int flags);    // mlockall(MCL_*)
+  Result<void> LockAll(int flags);    // mlockall(MCL_*). CAP_IPC_LOCK: the kernel sets limit_memlock to UINT64_MAX
   void UnlockAll();
 
   // A copy for fork. On return this side is write-protected in its stub as far as pages are shared.
@@ -153,9 +159,13 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   Result<std::atomic<uint32_t>*> AtomicWord(UserAddress address, bool write);
   Result<FutexKey> GetFutexKey(UserAddress address, bool process_shared);
 
-  void ForEachVma(absl::FunctionRef<bool(const VmaInfo&)> visit);
+  // In address order, until it returns false. `visit` must not change the areas nor park. With kNone committed_bytes is 0,
+  // since finding it takes a host call for each piece.
+  enum class Detail { kNone, kResidency };
+  void ForEachVma(absl::FunctionRef<bool(const VmaInfo&)> visit, Detail detail = Detail::kNone);
   uint64_t total_bytes() const;      // VmSize
-  uint64_t resident_bytes() const;   // VmRSS, estimated without host calls where possible
+  uint64_t resident_bytes() const;   // VmRSS; a host call for each piece or 16 MB
+  uint64_t ResidentIn(uint64_t start, uint64_t end) const;
   uint64_t locked_bytes() const { return locked_; }
 
   // How many tasks use it as their memory. With more than one, unmapping and protecting flush at once.
@@ -175,6 +185,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
  private:
   friend class TruncateLink;
+  friend class Pinned;
   // What a change took out: dropped once it is in force in the stub.
   struct Released {
     absl::InlinedVector<std::pair<uint64_t, uint64_t>, 4> pages;  // offset, length in the memory file
@@ -229,6 +240,20 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   size_t CopyOutSlow(uint64_t to, const void* from, size_t size, Force force);
   size_t PinInto(uint64_t address, size_t length, bool write, Pinned* pinned);
 
+  // advise.cc
+  Result<void> AdviseArea(uint64_t start, uint64_t end, int advice);
+  Result<void> ChangeFlags(uint64_t start, uint64_t end, uint32_t set, uint32_t clear);
+  Result<void> Discard(uint64_t start, uint64_t end, Released* released);
+  Result<void> RemovePages(uint64_t start, uint64_t end);
+  Result<void> PopulateRange(uint64_t start, uint64_t end, Access access);
+
+  // remap.cc
+  Result<uint64_t> Move(uint64_t old_address, uint64_t old_size, uint64_t new_size, int flags, uint64_t new_address);
+  void MovePieces(uint64_t from, uint64_t length, uint64_t to);
+
+  // residency.cc
+  Result<void> SetLocked(uint64_t start, uint64_t end, bool lock);
+
   // fork.cc
   void CopyAreasTo(MemoryManager* child);
   bool SharePiecesWith(MemoryManager* child, const ForkHints& hints);
@@ -259,10 +284,17 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   uint64_t locked_ = 0;
   absl::flat_hash_map<vfs::Mappable*, RefCounted*> truncate_links_;  // weak; outlives the VMAs, which hold them
   VmaSet vmas_;
-  PmaMap pmas_;
+  mutable PmaMap pmas_;  // mutable: its iterators are, const methods only read
   CacheEntry cache_[4];
   unsigned cache_next_ = 0;
   uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages that brk will use next
+  // Pages that I/O in progress writes to. They are never shared at fork, or what arrives would be lost to this side once
+  // the application has written to its copy.
+  struct WritePin {
+    uint64_t address, offset, length;
+    friend bool operator==(const WritePin&, const WritePin&) = default;
+  };
+  absl::InlinedVector<WritePin, 4> write_pins_;
   bool cow_unflushed_ = false;   // write protection of a fork is queued while other threads may run
   bool lock_future_ = false;     // mlockall(MCL_FUTURE)
 };

@@ -333,6 +333,138 @@ TEST_F(MemoryManagerTest, PinnedPagesOutliveTheirMapping) {
   EXPECT_EQ(memory_->Pin(other + 8000, 1000, false)->size(), 192u);
 }
 
+TEST_F(MemoryManagerTest, ForkDoesNotStealPagesFromInput) {
+  uint64_t address = *MapAnonymous(4 * 4096);
+  Pinned pinned = memory_->Pin(address + 4096, 4096, true).value();
+  RefPtr<MemoryManager> child = *memory_->Fork();
+  FakeCpu cpu(*memory_);
+  EXPECT_TRUE(cpu.Store(address + 4096, 1).ok());
+  EXPECT_EQ(pinned.io().Write(10, "x", 1), 1u);
+  EXPECT_EQ(*cpu.Load(address + 4096), 1);
+  EXPECT_EQ(*cpu.Load(address + 4106), 'x');
+  EXPECT_EQ(*child->Read<uint8_t>(address + 4106), 0);
+  Pinned moved = std::move(pinned);
+  child.reset();
+  memory_.reset();
+  moved = Pinned();
+}
+
+TEST_F(MemoryManagerTest, Remap) {
+  ASSERT_TRUE(MapAnonymous(4096, PROT_READ).ok());  // in the way of growing upwards
+  uint64_t address = *MapAnonymous(4 * 4096);
+  ASSERT_TRUE(memory_->Write<uint8_t>(address + 3 * 4096, 3).ok());
+  EXPECT_EQ(memory_->Remap(address, 4096, 8192, 8, 0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Remap(address, 4096, 8192, MREMAP_FIXED, 0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Remap(address, 4096, 0, 0, 0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Remap(address + 1, 4096, 8192, 0, 0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Remap(0x400000000, 4096, 8192, 0, 0).error(), Errno::kEFAULT);
+  EXPECT_EQ(memory_->Remap(address, 5 * 4096, 6 * 4096, MREMAP_MAYMOVE, 0).error(), Errno::kEFAULT);
+  EXPECT_EQ(memory_->Remap(address, 0, 4096, MREMAP_MAYMOVE, 0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Remap(address, 4 * 4096, 4 * 4096, MREMAP_MAYMOVE | MREMAP_FIXED, address + 4096).error(),
+            Errno::kEINVAL);
+  uint64_t moved = *memory_->Remap(address, 4 * 4096, 1 << 20, MREMAP_MAYMOVE, 0);
+  EXPECT_NE(moved, address);
+  FakeCpu cpu(*memory_);
+  EXPECT_EQ(*cpu.Load(moved + 3 * 4096), 3);
+  EXPECT_TRUE(cpu.Store(moved + (1 << 20) - 1, 1).ok());
+  EXPECT_EQ(cpu.faults, 0);
+  EXPECT_EQ(cpu.Load(address).error(), Errno::kEFAULT);
+  EXPECT_EQ(*memory_->Remap(moved, 1 << 20, 4 * 4096, 0, 0), moved);
+  EXPECT_EQ(*memory_->Remap(moved, 4 * 4096, 8 * 4096, 0, 0), moved);  // there is room again
+  EXPECT_EQ(memory_->total_bytes(), 9u * 4096);
+  EXPECT_EQ(VmaCount(), 2u);
+  // Shared memory may be mapped once more by an old size of 0.
+  uint64_t shared = *MapAnonymous(8192, kReadWrite, MAP_SHARED);
+  uint64_t twin = *memory_->Remap(shared, 0, 8192, MREMAP_MAYMOVE, 0);
+  ASSERT_TRUE(memory_->Write<uint8_t>(shared + 4096, 5).ok());
+  EXPECT_EQ(*memory_->Read<uint8_t>(twin + 4096), 5);
+}
+
+TEST_F(MemoryManagerTest, Advice) {
+  uint64_t address = *MapAnonymous(4 * 4096);
+  EXPECT_EQ(memory_->Advise(address, 4096, 12345).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Advise(address + 1, 4096, MADV_NORMAL).error(), Errno::kEINVAL);
+  EXPECT_TRUE(memory_->Advise(address, 0, MADV_NORMAL).ok());
+  ASSERT_TRUE(memory_->Write<uint8_t>(address, 3).ok());
+  ASSERT_TRUE(memory_->Advise(address, 4096, MADV_DONTNEED).ok());
+  EXPECT_EQ(*memory_->Read<uint8_t>(address), 0);
+  uint64_t shared = *MapAnonymous(8192, kReadWrite, MAP_SHARED);
+  ASSERT_TRUE(memory_->Write<uint8_t>(shared, 3).ok());
+  ASSERT_TRUE(memory_->Advise(shared, 8192, MADV_DONTNEED).ok());
+  EXPECT_EQ(*memory_->Read<uint8_t>(shared), 3);
+  ASSERT_TRUE(memory_->Advise(shared, 8192, MADV_REMOVE).ok());
+  EXPECT_EQ(*memory_->Read<uint8_t>(shared), 0);
+  EXPECT_EQ(memory_->Advise(shared, 8192, MADV_FREE).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Advise(address, 4096, MADV_REMOVE).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Advise(0x300000000, 4096, MADV_POPULATE_READ).error(), Errno::kENOMEM);
+  EXPECT_TRUE(memory_->Advise(address, 4 * 4096, MADV_POPULATE_WRITE).ok());
+  ASSERT_TRUE(memory_->Lock(address, 4096, 0).ok());
+  EXPECT_EQ(memory_->Advise(address, 4096, MADV_DONTNEED).error(), Errno::kEINVAL);
+}
+
+TEST_F(MemoryManagerTest, LockLimits) {
+  uint64_t address = *MapAnonymous(8 * 4096);
+  memory_->limit_memlock = 4 * 4096;
+  EXPECT_EQ(memory_->Lock(address, 5 * 4096, 0).error(), Errno::kENOMEM);
+  EXPECT_TRUE(memory_->Lock(address + 5, 4 * 4096 - 5, 0).ok());
+  EXPECT_TRUE(memory_->Lock(address, 4 * 4096, 0).ok());
+  EXPECT_EQ(memory_->locked_bytes(), 4u * 4096);
+  EXPECT_EQ(memory_->Lock(address, 4096, 8).error(), Errno::kEINVAL);
+  EXPECT_EQ(MapAnonymous(4096, kReadWrite, MAP_LOCKED).error(), Errno::kEAGAIN);
+  ASSERT_TRUE(memory_->Unmap(address, 4096).ok());
+  EXPECT_EQ(memory_->locked_bytes(), 3u * 4096);
+  EXPECT_EQ(memory_->Lock(address, 2 * 4096, 0).error(), Errno::kENOMEM);  // not mapped
+  memory_->UnlockAll();
+  EXPECT_EQ(memory_->locked_bytes(), 0u);
+  EXPECT_EQ(memory_->LockAll(0).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->LockAll(MCL_CURRENT).error(), Errno::kENOMEM);
+  memory_->limit_memlock = 0;
+  EXPECT_EQ(memory_->Lock(address, 4096, 0).error(), Errno::kEPERM);
+}
+
+TEST_F(MemoryManagerTest, MincoreAndResidency) {
+  base::MemoryFile::Get().Trim();  // recycled pages would be present
+  uint64_t address = *MapAnonymous(4 * 4096);
+  ASSERT_TRUE(memory_->Write<uint8_t>(address + 4096, 1).ok());
+  std::vector<uint8_t> residency;
+  ASSERT_TRUE(memory_->Mincore(address, 4 * 4096, &residency).ok());
+  EXPECT_EQ(residency, (std::vector<uint8_t>{0, 1, 0, 0}));
+  EXPECT_EQ(memory_->resident_bytes(), 4096u);
+  EXPECT_EQ(memory_->Mincore(address + 1, 4096, &residency).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Mincore(address, 5 * 4096, &residency).error(), Errno::kENOMEM);
+}
+
+TEST_F(MemoryManagerTest, Msync) {
+  auto file = MakeRef<FakeFile>(std::string(8192, 's'), O_RDWR);
+  uint64_t address = *MapFile(file, 8192, kReadWrite, MAP_SHARED);
+  EXPECT_TRUE(memory_->Sync(address, 8192, MS_SYNC).ok());
+  EXPECT_EQ(file->mappable->syncs, 1);
+  EXPECT_EQ(memory_->Sync(address, 8192, MS_SYNC | MS_ASYNC).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Sync(address, 8192, 64).error(), Errno::kEINVAL);
+  EXPECT_EQ(memory_->Sync(address, 3 * 8192, MS_ASYNC).error(), Errno::kENOMEM);
+}
+
+TEST_F(MemoryManagerTest, AddressSpaceLimits) {
+  memory_->limit_as = 1 << 20;
+  uint64_t address = *MapAnonymous(1 << 19);
+  EXPECT_EQ(MapAnonymous((1 << 19) + 4096).error(), Errno::kENOMEM);
+  EXPECT_TRUE(MapAnonymous(1 << 19, kReadWrite, MAP_FIXED, address).ok());
+  EXPECT_EQ(memory_->Remap(address, 1 << 19, 2 << 20, MREMAP_MAYMOVE, 0).error(), Errno::kENOMEM);
+  memory_->limit_as = UINT64_MAX;
+  memory_->limit_data = 1 << 20;
+  EXPECT_EQ(MapAnonymous(1 << 20).error(), Errno::kENOMEM);
+  EXPECT_TRUE(MapAnonymous(1 << 20, PROT_READ).ok());
+}
+
+TEST_F(MemoryManagerTest, AreaCountLimit) {
+  uint64_t address = *MapAnonymous(uint64_t{140000} * 4096, PROT_NONE);
+  Result<void> result;
+  for (uint64_t i = 1; i < 140000 && result.ok(); i += 2) result = memory_->Unmap(address + i * 4096, 4096);
+  EXPECT_EQ(result.error(), Errno::kENOMEM);
+  EXPECT_EQ(VmaCount(), 65530u);
+  EXPECT_EQ(MapAnonymous(4096, PROT_READ).error(), Errno::kENOMEM);
+}
+
 TEST_F(MemoryManagerTest, AtomicWords) {
   uint64_t address = *MapAnonymous(4096);
   EXPECT_EQ(memory_->AtomicWord(address + 2, true).error(), Errno::kEINVAL);

@@ -28,6 +28,16 @@ Result<void> MemoryManager::MapPiece(uint64_t start, const Pma& pma, bool precom
   return space_->Map(start, pma.end - start, fd, pma.offset, pma.stub_prot(), precommit);
 }
 
+void MemoryManager::Precommit(uint64_t start, uint64_t end) {
+  for (auto it = pmas_.FindFrom(start); it != pmas_.end() && it->first < end; ++it) {
+    Pma part = it->second;
+    uint64_t from = std::max(it->first, start);
+    part.offset += from - it->first;
+    part.end = std::min(part.end, end);
+    (void)MapPiece(from, part, /*precommit=*/true);
+  }
+}
+
 void MemoryManager::PopulateNew(uint64_t start, uint64_t end) {
   Vma* vma = vmas_.Find(start);
   if (vma == nullptr || vma->prot == PROT_NONE) return;
