@@ -1,0 +1,67 @@
+#include "vfs/fs/overlay/layer.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "vfs/dentry.h"
+
+namespace overlay {
+
+const RefPtr<const Credentials>& LayerCredentials() {
+  static auto* creds = new RefPtr<const Credentials>(Credentials::Root(nullptr));
+  return *creds;
+}
+
+Result<RefPtr<vfs::Inode>> LookupIn(vfs::Inode& directory, std::string_view name) {
+  vfs::DirectoryLock::Shared lock(directory.directory_lock);
+  return directory.Lookup(name);
+}
+
+Result<bool> IsWhiteout(vfs::Inode& inode) {
+  if (!S_ISCHR(inode.type())) return false;
+  return TRY(inode.Stat()).rdev == 0;
+}
+
+Result<void> MakeWhiteout(vfs::Inode& directory, std::string_view name) {
+  TRY(directory.Mknod(name, vfs::CreateOptions{.mode = S_IFCHR}));
+  return {};
+}
+
+Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr) {
+  Result<std::string> value = directory.GetXattr(xattr);
+  if (value.ok()) return *value == "y";
+  if (value.error() == Errno::kENODATA || value.error() == Errno::kEOPNOTSUPP) return false;
+  return value.error();
+}
+
+Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags) {
+  RefPtr<vfs::FileDescription> file = TRY(inode.Open(vfs::OpenOptions{.flags = flags}, *LayerCredentials()));
+  auto dentry = MakeRef<vfs::Dentry>(nullptr, "", RefPtr<vfs::Inode>(&inode));
+  file->Init(vfs::Path{nullptr, std::move(dentry)}, flags | O_NOATIME, LayerCredentials());
+  return file;
+}
+
+Result<std::vector<LayerEntry>> ListLayer(vfs::Inode& directory) {
+  RefPtr<vfs::FileDescription> file = TRY(OpenLayer(directory, O_RDONLY | O_DIRECTORY));
+  std::vector<LayerEntry> entries;
+  TRY(file->ReadDir([&entries](const vfs::DirectoryEntry& entry) {
+    if (entry.name != "." && entry.name != "..") {
+      entries.push_back({std::string(entry.name), entry.ino, entry.type});
+    }
+    return true;
+  }));
+  return entries;
+}
+
+KeepTimes::KeepTimes(vfs::Inode& inode) : inode_(inode), before_(inode.Stat()) {}
+
+KeepTimes::~KeepTimes() {
+  if (!before_.ok()) return;
+  vfs::SetAttributes times;
+  times.valid = vfs::SetAttributes::kAtime | vfs::SetAttributes::kMtime;
+  times.atime = before_->atime;
+  times.mtime = before_->mtime;
+  (void)inode_.SetAttr(times);
+}
+
+}  // namespace overlay

@@ -1,0 +1,55 @@
+#pragma once
+
+// What an overlay asks of the file systems that are its layers: lookups, and the marks that say "removed" (whiteouts,
+// character devices 0/0) and "nothing of the layers below" (opaque directories). Layers are used below path walks and
+// permission checks; only their directory locks are respected, so that they may be in use elsewhere too.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "vfs/file_description.h"
+#include "vfs/inode.h"
+
+namespace overlay {
+
+using Layers = absl::InlinedVector<RefPtr<vfs::Inode>, 1>;
+
+// Whom layers see: somebody who may do everything.
+const RefPtr<const Credentials>& LayerCredentials();
+
+// Lookup under the directory's lock. ENOENT.
+Result<RefPtr<vfs::Inode>> LookupIn(vfs::Inode& directory, std::string_view name);
+
+Result<bool> IsWhiteout(vfs::Inode& inode);
+// The caller holds the directory's lock exclusively; nothing has the name.
+Result<void> MakeWhiteout(vfs::Inode& directory, std::string_view name);
+
+Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr);
+
+// A description of a layer's file that is nobody's but the overlay's: opened on a dentry outside of all trees.
+Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags);
+
+struct LayerEntry {
+  std::string name;
+  uint64_t ino;
+  uint8_t type;
+};
+// All names of a directory but "." and "..".
+Result<std::vector<LayerEntry>> ListLayer(vfs::Inode& directory);
+
+// Puts a directory's times back to what they were: for changes that applications must not see.
+class KeepTimes {
+ public:
+  explicit KeepTimes(vfs::Inode& inode);
+  ~KeepTimes();
+  KeepTimes(const KeepTimes&) = delete;
+  KeepTimes& operator=(const KeepTimes&) = delete;
+
+ private:
+  vfs::Inode& inode_;
+  Result<vfs::Attributes> before_;
+};
+
+}  // namespace overlay
