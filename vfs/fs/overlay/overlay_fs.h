@@ -12,13 +12,16 @@ namespace overlay {
 struct Options {
   RefPtr<vfs::Inode> upper;                // takes all changes; null: the overlay is read-only
   std::vector<RefPtr<vfs::Inode>> lowers;  // topmost first, at least one; never changed, nor may anybody else change them
-  std::vector<RefPtr<vfs::FileSystem>> file_systems;  // of the layers: kept for as long as the overlay
   std::string source = "overlay";          // for mountinfo
+  std::vector<RefPtr<vfs::FileSystem>> layers;  // whose they are: kept for as long as the overlay
   std::string mount_options;               // as mountinfo shows them
   bool user_xattrs = false;                // marks in user.overlay. rather than trusted.overlay.
 };
 
 // EINVAL without a lower layer, ENOTDIR when one is not a directory.
 Result<RefPtr<vfs::FileSystem>> CreateOverlay(Options options);
+
+// Makes "overlay" known to mount(2), with lowerdir=, upperdir= and workdir=.
+void RegisterOverlay();
 
 }  // namespace overlay
