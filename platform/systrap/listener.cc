@@ -2,7 +2,9 @@
 
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
+#include <cstdio>
 #include <cstring>
 
 #include "base/host.h"
@@ -18,6 +20,23 @@ bool Listener::SetSynchronousWakeUp() {
   return ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) == 0;
 }
 
+namespace {
+
+// Before Linux 6.11 a receiver is not told that all threads behind the listener are gone.
+bool MustPoll() {
+  static const bool must = [] {
+    utsname name = {};
+    int major = 0, minor = 0;
+    if (uname(&name) != 0 || sscanf(name.release, "%d.%d", &major, &minor) != 2) return true;
+    return major < 6 || (major == 6 && minor < 11);
+  }();
+  return must;
+}
+
+}  // namespace
+
+void Listener::Probe() { (void)MustPoll(); }
+
 bool Listener::Dead() {
   pollfd entry = {fd_.get(), POLLIN, 0};
   return poll(&entry, 1, 0) != 0 && (entry.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
@@ -25,6 +44,11 @@ bool Listener::Dead() {
 
 Result<void> Listener::Receive(seccomp_notif& notification) {
   for (;;) {
+    if (MustPoll()) {
+      pollfd entry = {fd_.get(), POLLIN, 0};
+      (void)poll(&entry, 1, -1);
+      if ((entry.revents & POLLIN) == 0 && Dead()) return Errno::kENOENT;
+    }
     memset(&notification, 0, sizeof notification);
     Result<int> received = HOST(ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification));
     if (received.ok()) return {};

@@ -16,6 +16,9 @@ class Listener {
   Listener() = default;
   explicit Listener(Fd fd) : fd_(std::move(fd)) {}
 
+  // Looks at what the host can; once, before the Sentry's filter.
+  static void Probe();
+
   // Asks for synchronous wake-ups: both sides then stay on one core. False where the host has none
   // (before 6.6).
   bool SetSynchronousWakeUp();

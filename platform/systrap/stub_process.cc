@@ -25,6 +25,7 @@ namespace {
 
 constexpr int kMaxLeaveAttempts = 8;
 constexpr size_t kRetireCommands = 2;
+constexpr size_t kMaxUsedThreads = 8;  // of a stub that is used again
 
 bool AtSite(const seccomp_notif& n, char* site, uint32_t nr) {
   return n.data.arch == AUDIT_ARCH_X86_64 && n.data.instruction_pointer == StubAddress(site) &&
@@ -408,7 +409,7 @@ void StubProcess::MaybeRecycle() {
   for (auto& thread : threads_) {
     if (thread->state != HostThread::State::kIdle) return;
   }
-  if (!pool_.TakeBack(*this)) return Kill();
+  if (threads_.size() > kMaxUsedThreads || !pool_.TakeBack(*this)) return Kill();
   retired_ = false;
   ClearAreas();
 }

@@ -11,6 +11,7 @@
 #include "platform/systrap/address_space.h"
 #include "platform/systrap/context.h"
 #include "platform/systrap/frame.h"
+#include "platform/systrap/listener.h"
 #include "platform/systrap/stub_layout.h"
 #include "platform/systrap/stub_pool.h"
 
@@ -101,6 +102,7 @@ Result<std::unique_ptr<Platform>> Create(const Platform::Options& options) {
     LOG_WARNING("systrap: the host has no killable seccomp notifications (Linux 5.19)");
     return Errno::kENOSYS;
   }
+  Listener::Probe();
   auto platform = std::make_unique<Systrap>(options);
   TRY(platform->Start(options));
   return std::unique_ptr<Platform>(std::move(platform));

@@ -456,6 +456,28 @@ TEST(SystrapHostile, AStubKilledFromOutsideExits) {
   });
 }
 
+TEST(SystrapHostile, ASpaceThatGoesForcesItsThreadsOut) {
+  Guest guest;
+  std::atomic<bool> done = false;
+  std::unique_ptr<Context> context;
+  RefPtr<AddressSpace> space;
+  guest.OnFiber([&] {
+    space = guest.NewSpace(kSpin);
+    context = guest.NewContext();
+    RunTo(*context, *space, Kind::kSyscall);
+  });
+  Guest::Start([&] { RunTo(*context, *space, Kind::kExited); }, done);
+  {
+    KernelLock::Section section;
+    space.reset();
+  }
+  Guest::Await(done);
+  guest.OnFiber([&] {
+    context.reset();
+    CheckHealthy(guest);
+  });
+}
+
 TEST(SystrapHostile, CreateAndDestroyLeaksNothing) {
   Guest guest({SYS_exit});
   auto one = [&](int i) {

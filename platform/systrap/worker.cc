@@ -39,14 +39,20 @@ SpareWorkers& Spares() {
 
 }  // namespace
 
+// Whether a worker is the only one of its stub, or may become it in place of one that is blocked.
+enum class Role { kReceiver, kCandidate };
+
+void Assign(RefPtr<StubProcess> stub, Role role);
+
 class Worker : public KernelLock::WorkerHooks {
  public:
   static Worker* Current();
 
-  explicit Worker(RefPtr<StubProcess> stub) : stub_(std::move(stub)) {}
+  Worker(RefPtr<StubProcess> stub, Role role) : stub_(std::move(stub)), role_(role) {}
   void Start();
-  void Assign(RefPtr<StubProcess> stub) {  // Spares().mutex is held
+  void Assign(RefPtr<StubProcess> stub, Role role) {  // Spares().mutex is held
     stub_ = std::move(stub);
+    role_ = role;
     assigned_.notify_one();
   }
   void Retire() {
@@ -63,10 +69,12 @@ class Worker : public KernelLock::WorkerHooks {
  private:
   void Main();
   bool Wait();
+  bool TakeOver();
   void ServeStub();
   void FlushReplies();
 
   RefPtr<StubProcess> stub_;
+  Role role_;
   absl::InlinedVector<PendingReply, 4> replies_;
   std::condition_variable assigned_;
   bool retired_ = false;
@@ -85,9 +93,9 @@ thread_local Worker* current_worker = nullptr;
 
 // Somebody must receive now that a thread of `stub` goes back to application code.
 void EnsureReceiver(StubProcess& stub) {
-  Worker* blocked = stub.receiver().blocked.load();
-  if (blocked != nullptr && stub.receiver().blocked.compare_exchange_strong(blocked, nullptr)) {
-    Serve(RefPtr<StubProcess>(&stub));
+  ReceiverState& receiver = stub.receiver();
+  if (receiver.blocked.load() != nullptr && !receiver.offered.exchange(true)) {
+    Assign(RefPtr<StubProcess>(&stub), Role::kCandidate);
   }
 }
 
@@ -139,7 +147,8 @@ void Worker::Main() {
   CurrentSlot() = this;
   KernelLock::SetWorkerHooks(this);
   do {
-    ServeStub();
+    if (role_ == Role::kReceiver || TakeOver()) ServeStub();
+    stub_.reset();
   } while (Wait());
   KernelLock::SetWorkerHooks(nullptr);
   CurrentSlot() = nullptr;
@@ -155,6 +164,14 @@ bool Worker::Wait() {
   spares.idle.push_back(this);
   assigned_.wait(lock, [this] { return stub_ || retired_; });
   return static_cast<bool>(stub_);
+}
+
+bool Worker::TakeOver() {
+  ReceiverState& receiver = stub_->receiver();
+  // In this order: who blocks after the look below makes a new offer.
+  receiver.offered.store(false);
+  Worker* blocked = receiver.blocked.load();
+  return blocked != nullptr && receiver.blocked.compare_exchange_strong(blocked, nullptr);
 }
 
 void Worker::ServeStub() {
@@ -173,7 +190,6 @@ void Worker::ServeStub() {
     stub_->OnNotification(notification);
   }
   FlushReplies();
-  stub_.reset();
 }
 
 void Worker::FlushReplies() {
@@ -196,18 +212,20 @@ void Worker::OnUnblock() {
   if (!stub_->receiver().blocked.compare_exchange_strong(expected, nullptr)) receiving_ = false;
 }
 
-void Serve(RefPtr<StubProcess> stub) {
+void Serve(RefPtr<StubProcess> stub) { Assign(std::move(stub), Role::kReceiver); }
+
+void Assign(RefPtr<StubProcess> stub, Role role) {
   SpareWorkers& spares = Spares();
   {
     std::lock_guard lock(spares.mutex);
     if (!spares.idle.empty()) {
       Worker* worker = spares.idle.back();
       spares.idle.pop_back();
-      worker->Assign(std::move(stub));
+      worker->Assign(std::move(stub), role);
       return;
     }
   }
-  (new Worker(std::move(stub)))->Start();
+  (new Worker(std::move(stub), role))->Start();
 }
 
 void QueueReply(StubProcess& stub, uint64_t id, int64_t value) {

@@ -4,7 +4,7 @@
 //
 // A stub has at most one receiver: normally the same worker all its life. When the fiber that a
 // worker runs blocks in the host while threads of the worker's stub run application code, a spare
-// worker takes the stub over.
+// worker takes the stub over, unless the fiber is back before the spare one is awake.
 
 #include <atomic>
 #include <cstdint>
@@ -20,6 +20,8 @@ class Worker;
 struct ReceiverState {
   // The receiving worker while it is blocked in the host; whoever swaps it for null has to receive.
   std::atomic<Worker*> blocked{nullptr};
+  // A spare worker was told to look whether it still is.
+  std::atomic<bool> offered{false};
   // Threads that may notify: replies sent less notifications received.
   std::atomic<int> outstanding{0};
 };
