@@ -45,6 +45,7 @@ constexpr std::array<Entry, kTableSize> MakeTable() {
   std::array<Entry, kTableSize> table = {};
 #define SYSCALL(number, name, handler, ...) \
   table[number] = {#name, &Invoke<&handler>, &Format<&handler>, Support::kFull, false, ""};
+#define SYSCALL_NEW(...) SYSCALL(__VA_ARGS__)
 #define SYSCALL_REGS(number, name, handler, ...) \
   table[number] = {#name, &Invoke<&handler>, &Format<&handler>, Support::kFull, true, ""};
 #define SYSCALL_PARTIAL(number, name, handler, note) \
@@ -52,6 +53,7 @@ constexpr std::array<Entry, kTableSize> MakeTable() {
 #define SYSCALL_NONE(number, name, note) table[number] = {#name, nullptr, nullptr, Support::kNone, false, note};
 #include "syscalls/table.def"
 #undef SYSCALL
+#undef SYSCALL_NEW
 #undef SYSCALL_REGS
 #undef SYSCALL_PARTIAL
 #undef SYSCALL_NONE
@@ -61,14 +63,16 @@ constexpr std::array<Entry, kTableSize> MakeTable() {
 constexpr std::array<Entry, kTableSize> kTable = MakeTable();
 constexpr Entry kUnknown = {};
 
-// The numbers are Linux's: checked against the host's header, where that is new enough to know the call.
+// The numbers are Linux's: checked against the host's header.
 #define SYSCALL(number, name, ...) SYSCALL_CHECK(number, name)
 #define SYSCALL_REGS(number, name, ...) SYSCALL_CHECK(number, name)
 #define SYSCALL_PARTIAL(number, name, ...) SYSCALL_CHECK(number, name)
+#define SYSCALL_NEW(number, name, ...)
 #define SYSCALL_NONE(number, name, ...)
 #define SYSCALL_CHECK(number, name) static_assert(__NR_##name == number, "wrong number for " #name);
 #include "syscalls/table.def"
 #undef SYSCALL
+#undef SYSCALL_NEW
 #undef SYSCALL_REGS
 #undef SYSCALL_PARTIAL
 #undef SYSCALL_NONE
