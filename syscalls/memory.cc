@@ -70,9 +70,13 @@ Result<uint64_t> SysMunlock(Task& task, UserAddress address, uint64_t length) {
 Result<uint64_t> SysMlockall(Task& task, FlagsArg flags) {
   if (flags == 0 || (flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT)) != 0 || flags == MCL_ONFAULT) return Errno::kEINVAL;
   if (!task.creds()->Has(CAP_IPC_LOCK) && task.thread_group().Limit(RLIMIT_MEMLOCK) == 0) return Errno::kEPERM;
+  TRY(task.mm().LockAll(flags));
   return 0;
 }
-Result<uint64_t> SysMunlockall(Task&) { return 0; }
+Result<uint64_t> SysMunlockall(Task& task) {
+  task.mm().UnlockAll();
+  return 0;
+}
 
 namespace {
 

@@ -133,6 +133,8 @@ void Task::HandleFault(const platform::Event& event) {
     mm::Access access = event.execute() ? mm::Access::kExecute : event.write() ? mm::Access::kWrite : mm::Access::kRead;
     RefPtr<mm::MemoryManager> memory = memory_;
     Result<void> result = memory->HandleFault(event.address, access);
+    // A platform that cannot tell a read from a write says write.
+    if (!result.ok() && result.error() == Errno::kEACCES && event.access_unknown) result = memory->HandleFault(event.address, mm::Access::kRead);
     if (result.ok()) return;
     switch (result.error()) {
       case Errno::kENXIO:

@@ -27,6 +27,7 @@
 #include "sentry/kernel/thread_group.h"
 #include "sentry/mm/memory_manager.h"
 #include "vfs/path_walk.h"
+#include "vfs/signal_source.h"
 
 namespace kernel {
 
@@ -105,6 +106,7 @@ class Task : public RefCounted {
   SignalInfo TakeSignal(SignalSet set);
   // signalfd and rt_sigtimedwait wait here: told of each signal that is queued to this task or its group.
   WaitQueue signal_events;
+  std::unique_ptr<vfs::SignalSource> signal_source;  // made on first use
   // rt_sigreturn(2): replaces the registers. EFAULT: a forced SIGSEGV is due.
   Result<void> SignalReturn();
 

@@ -93,7 +93,7 @@ Result<int> Task::Clone(const CloneArgs& args) {
   init.context = TRY(kernel_.platform().CreateContext());
   TRY(context_->EnsureRegisters());
   init.context->CopyStateFrom(*context_);
-  init.memory = has(CLONE_VM) ? memory_ : TRY(memory_->Fork());
+  init.memory = has(CLONE_VM) ? memory_ : TRY(memory_->Fork({.stack_pointer = context_->registers().rsp}));
 
   auto child = MakeRef<Task>(kernel_, std::move(init));
   kernel_.forks++;
