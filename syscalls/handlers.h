@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <utime.h>
 #include <sys/timerfd.h>
+#include <sys/socket.h>
 #include <sys/sysinfo.h>
 #include <sys/time.h>
 #include <sys/times.h>
@@ -80,7 +81,7 @@ Result<uint64_t> SysMlock(Task& task, UserAddress address, uint64_t length);
 Result<uint64_t> SysMlock2(Task& task, UserAddress address, uint64_t length, FlagsArg flags);
 Result<uint64_t> SysMunlock(Task& task, UserAddress address, uint64_t length);
 Result<uint64_t> SysMlockall(Task& task, FlagsArg flags);
-Result<uint64_t> SysMunlockall(Task&);
+Result<uint64_t> SysMunlockall(Task& task);
 Result<uint64_t> SysProcessVmReadv(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
 Result<uint64_t> SysProcessVmWritev(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
 Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu);
@@ -322,6 +323,31 @@ Result<uint64_t> SysFlistxattr(Task& task, FdArg fd, UserAddress list, size_t si
 Result<uint64_t> SysRemovexattr(Task& task, PathArg path, UserAddress name);
 Result<uint64_t> SysLremovexattr(Task& task, PathArg path, UserAddress name);
 Result<uint64_t> SysFremovexattr(Task& task, FdArg fd, UserAddress name);
+
+// mount.cc
+Result<uint64_t> SysMount(Task& task, UserAddress source_address, PathArg target, UserAddress type_address, FlagsArg flags_arg, UserAddress data);
+Result<uint64_t> SysUmount2(Task& task, PathArg target, FlagsArg flags);
+Result<uint64_t> SysPivotRoot(Task& task, PathArg new_root, PathArg put_old);
+
+// socket.cc
+Result<uint64_t> SysSocket(Task& task, int family, int type, int protocol);
+Result<uint64_t> SysSocketpair(Task& task, int family, int type, int protocol, UserAddress out);
+Result<uint64_t> SysBind(Task& task, FdArg fd, UserAddress address, uint32_t length);
+Result<uint64_t> SysListen(Task& task, FdArg fd, int backlog);
+Result<uint64_t> SysAccept4(Task& task, FdArg fd, UserAddress address, UserAddress length, FlagsArg flags);
+Result<uint64_t> SysAccept(Task& task, FdArg fd, UserAddress address, UserAddress length);
+Result<uint64_t> SysConnect(Task& task, FdArg fd, UserAddress address, uint32_t length);
+Result<uint64_t> SysGetsockname(Task& task, FdArg fd, UserAddress address, UserAddress length);
+Result<uint64_t> SysGetpeername(Task& task, FdArg fd, UserAddress address, UserAddress length);
+Result<uint64_t> SysShutdown(Task& task, FdArg fd, int how);
+Result<uint64_t> SysSetsockopt(Task& task, FdArg fd, int level, int name, UserAddress value, int length);
+Result<uint64_t> SysGetsockopt(Task& task, FdArg fd, int level, int name, UserAddress value, UserAddress length);
+Result<uint64_t> SysSendto(Task& task, FdArg fd, UserAddress buffer, size_t size, FlagsArg flags, UserAddress address, uint32_t length);
+Result<uint64_t> SysSendmsg(Task& task, FdArg fd, InArg<msghdr> message, FlagsArg flags);
+Result<uint64_t> SysSendmmsg(Task& task, FdArg fd, UserAddress messages, uint32_t count, FlagsArg flags);
+Result<uint64_t> SysRecvfrom(Task& task, FdArg fd, UserAddress buffer, size_t size, FlagsArg flags, UserAddress address, UserAddress length);
+Result<uint64_t> SysRecvmsg(Task& task, FdArg fd, UserAddress message, FlagsArg flags);
+Result<uint64_t> SysRecvmmsg(Task& task, FdArg fd, UserAddress messages, uint32_t count, FlagsArg flags_arg, InArg<timespec> timeout);
 
 // --- shared between families ---
 Result<kernel::SignalSet> ReadSignalSet(Task& task, UserAddress address, size_t size);
