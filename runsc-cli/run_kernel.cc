@@ -13,11 +13,11 @@
 #include "sentry/boot/boot.h"
 #include "sentry/boot/timeline.h"
 #include "sentry/control/server.h"
+#include "sentry/kernel/host_info.h"
 #include "sentry/loader/loader.h"
 #include "sentry/vdso/vdso_clock.h"
 #include "syscalls/table.h"
 #include "vfs/fs/gofer/connection.h"
-#include "vfs/fs/tmpfs/shared_memory.h"
 
 namespace boot {
 
@@ -66,6 +66,7 @@ int64_t Dispatch(kernel::Task& task, const platform::Event& event) {
 }  // namespace
 
 platform::Platform::Options PrepareKernel(const BootConfig&) {
+  kernel::GetHostInfo();
   CHECK_OK(base::MemoryFile::Create());
   platform::Platform::Options options;
   options.memory_fd = base::MemoryFile::Get().fd();

@@ -7,6 +7,7 @@
 
 #include "base/event_loop.h"
 #include "base/host.h"
+#include "sentry/kernel/host_info.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 
@@ -118,12 +119,7 @@ Result<uint64_t> SysBpf(Task&) { return Errno::kEPERM; }
 Result<uint64_t> SysModifyLdt(Task&, int function) { return function == 0 ? Result<uint64_t>(uint64_t{0}) : Errno::kEPERM; }
 
 MemoryTotals GetMemoryTotals() {
-  static const MemoryTotals host = [] {
-    struct sysinfo info;
-    sysinfo(&info);
-    return MemoryTotals{info.totalram * info.mem_unit, info.totalram * info.mem_unit};
-  }();
-  MemoryTotals now = host;
+  MemoryTotals now{kernel::GetHostInfo().memory_bytes, 0};
   uint64_t used = base::MemoryFile::Get().committed_bytes();
   now.available = used < now.total ? now.total - used : 0;
   return now;

@@ -1,9 +1,8 @@
 #include "sentry/kernel/kernel.h"
 
-#include <unistd.h>
-
 #include "base/event_loop.h"
 #include "base/log.h"
+#include "sentry/kernel/host_info.h"
 #include "sentry/loader/loader.h"
 
 namespace kernel {
@@ -29,7 +28,7 @@ Kernel& Kernel::Get() { return *the_kernel; }
 Kernel::Kernel(std::unique_ptr<platform::Platform> platform)
     : platform_(std::move(platform)),
       boot_time_ns_(base::MonotonicNow()),
-      cpu_count_(static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN))) {
+      cpu_count_(GetHostInfo().cpus) {
   the_kernel = this;
   base::fatal_context = DescribeCurrentTask;
   user_ns = MakeRef<base::UserNamespace>(nullptr, 0);

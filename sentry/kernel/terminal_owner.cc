@@ -7,20 +7,24 @@ namespace kernel {
 
 namespace {
 
+// TerminalOwner has a method of the same name as the class.
+using SessionPtr = RefPtr<Session>;
+using SessionRef = Session&;
+
 // Which session a terminal controls: kept on both sides, Session::terminal and here.
 class Owner final : public vfs::TerminalOwner {
  public:
   explicit Owner(vfs::Terminal& terminal) : terminal_(terminal) {}
 
   void SignalForeground(int signal) override {
-    RefPtr<Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     if (!session || !session->foreground) return;
     RefPtr<ProcessGroup> group = session->foreground;
     group->SendSignal(MakeSignalInfo(signal, SI_KERNEL));
   }
 
   void HangUp() override {
-    RefPtr<Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     if (!session) return;
     if (session->leader != nullptr) {
       RefPtr<ThreadGroup> leader(session->leader);
@@ -37,7 +41,7 @@ class Owner final : public vfs::TerminalOwner {
     if ((flags & O_NOCTTY) != 0 || (flags & O_ACCMODE) == O_WRONLY) return;
     Task* task = Task::CurrentOrNull();
     if (task == nullptr || ControlledSession()) return;
-    Session& session = task->thread_group().session();
+    SessionRef session = task->thread_group().session();
     if (session.leader != &task->thread_group() || session.terminal) return;
     Take(session, task->thread_group());
   }
@@ -45,7 +49,7 @@ class Owner final : public vfs::TerminalOwner {
   Result<void> CheckAccess(Access access) override {
     Task* task = Task::CurrentOrNull();
     if (task == nullptr) return {};
-    RefPtr<Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     ThreadGroup& group = task->thread_group();
     if (!session || &group.session() != session.get()) return {};
     if (!session->foreground || session->foreground == group.process_group) return {};
@@ -65,10 +69,10 @@ class Owner final : public vfs::TerminalOwner {
   Result<void> SetControlling(bool steal, bool readable) override {
     Task& task = Task::Current();
     ThreadGroup& group = task.thread_group();
-    Session& session = group.session();
+    SessionRef session = group.session();
     if (session.leader == &group && session.terminal == &terminal_) return {};
     if (session.leader != &group || session.terminal) return Errno::kEPERM;
-    if (RefPtr<Session> other = ControlledSession()) {
+    if (SessionPtr other = ControlledSession()) {
       if (!steal || !task.creds()->Has(CAP_SYS_ADMIN)) return Errno::kEPERM;
       other->terminal.reset();
       other->foreground.reset();
@@ -80,7 +84,7 @@ class Owner final : public vfs::TerminalOwner {
 
   Result<void> GiveUp() override {
     ThreadGroup& group = Task::Current().thread_group();
-    Session& session = group.session();
+    SessionRef session = group.session();
     if (session.terminal != &terminal_) return Errno::kENOTTY;
     if (session.leader == &group) {
       RefPtr<ProcessGroup> foreground = std::move(session.foreground);
@@ -96,7 +100,7 @@ class Owner final : public vfs::TerminalOwner {
 
   Result<int> ForegroundGroup(Side side) override {
     Task& task = Task::Current();
-    RefPtr<Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     if (side == Side::kTerminal && (!session || &task.thread_group().session() != session.get())) return Errno::kENOTTY;
     if (!session || !session->foreground) return 0;
     return session->foreground->id->In(*task.pid_ns());
@@ -104,7 +108,7 @@ class Owner final : public vfs::TerminalOwner {
 
   Result<void> SetForegroundGroup(Side side, int process_group) override {
     Task& task = Task::Current();
-    RefPtr<Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     if (!session || &task.thread_group().session() != session.get()) return Errno::kENOTTY;
     if (process_group < 0) return Errno::kEINVAL;
     Pid* pid = task.pid_ns()->Find(process_group);
@@ -116,16 +120,14 @@ class Owner final : public vfs::TerminalOwner {
 
   Result<int> Session(Side side) override {
     Task& task = Task::Current();
-    RefPtr<kernel::Session> session = ControlledSession();
+    SessionPtr session = ControlledSession();
     if (!session || (side == Side::kTerminal && &task.thread_group().session() != session.get())) return Errno::kENOTTY;
     return session->id->In(*task.pid_ns());
   }
 
  private:
-  using Session_ = kernel::Session;
-
   // A session that lost or changed its terminal (the end of its leader) no longer counts.
-  RefPtr<Session_> ControlledSession() {
+  SessionPtr ControlledSession() {
     if (session_ && session_->terminal != &terminal_) session_.reset();
     if (!session_) {
       // The boot code gives init its terminal without asking.
@@ -137,14 +139,14 @@ class Owner final : public vfs::TerminalOwner {
     return session_;
   }
 
-  void Take(Session_& session, ThreadGroup& group) {
+  void Take(SessionRef session, ThreadGroup& group) {
     session.terminal = RefPtr<RefCounted>(&terminal_);
     session.foreground = group.process_group;
-    session_ = RefPtr<Session_>(&session);
+    session_ = SessionPtr(&session);
   }
 
   vfs::Terminal& terminal_;
-  RefPtr<Session_> session_;
+  SessionPtr session_;
 };
 
 }  // namespace

@@ -4,12 +4,12 @@
 #include <fmt/core.h>
 #include <sys/random.h>
 #include <sys/statfs.h>
-#include <sys/sysinfo.h>
 #include <sys/vfs.h>
 
 #include "base/event_loop.h"
 #include "base/host.h"
 #include "base/memory_file.h"
+#include "sentry/kernel/host_info.h"
 #include "sentry/proc/cpu_info.h"
 #include "sentry/proc/sys_directory.h"
 #include "sentry/proc/task_directory.h"
@@ -58,9 +58,7 @@ class RootDirectory final : public pseudo::StaticDirectory {
 };
 
 Result<std::string> MeminfoText() {
-  struct sysinfo host;
-  sysinfo(&host);
-  uint64_t total = host.totalram * host.mem_unit / 1024;
+  uint64_t total = kernel::GetHostInfo().memory_bytes / 1024;
   uint64_t used = base::MemoryFile::Get().committed_bytes() / 1024;
   uint64_t free = used < total ? total - used : 0;
   return fmt::format(
