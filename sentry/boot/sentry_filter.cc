@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <termios.h>
 
@@ -49,6 +50,7 @@ constexpr SyscallRule kRules[] = {
     {SYS_fadvise64, "files"},
     {SYS_copy_file_range, "files"},
     {SYS_sendfile, "files"},
+    {SYS_prlimit64, "how many descriptors there may be", {Arg(0, 0), Arg(1, RLIMIT_NOFILE), Arg(2, 0)}},
     {SYS_splice, "stdio pipes"},
     {SYS_fcntl, "copies of descriptors", {Arg(1, F_DUPFD_CLOEXEC)}},
     {SYS_fcntl, "modes of stdio", {Arg(1, F_GETFL)}},
