@@ -118,9 +118,10 @@ Result<void> ElfFile::MapSegments(mm::MemoryManager& memory, uint64_t bias) cons
                       .flags = MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS}));
     }
     if (s.p_filesz > 0 && s.p_memsz > s.p_filesz && file_end < anonymous && (prot & PROT_WRITE) != 0) {
-      // .bss begins within the last page of the file's part. Linux: padzero().
+      // .bss begins within the last page of the file's part: all of the rest of the page reads as zeroes, also behind the end of
+      // .bss, where the dynamic loader allocates from. Linux: padzero().
       char zeros[kPageSize] = {};
-      TRY(memory.CopyOut(file_end, zeros, std::min(anonymous - file_end, s.p_memsz - s.p_filesz)));
+      TRY(memory.CopyOut(file_end, zeros, anonymous - file_end));
     }
   }
   return {};
