@@ -35,6 +35,7 @@ Result<RefPtr<vfs::FileSystem>> CreateOverlay(Options options) {
 
 OverlayFileSystem::OverlayFileSystem(Options options)
     : FileSystem("overlay", options.source),
+      layers_(std::move(options.layers)),
       options_(std::move(options)),
       opaque_xattr_(options_.user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque") {
   if (!options_.upper) flags |= MS_RDONLY;

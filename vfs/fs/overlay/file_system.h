@@ -43,7 +43,7 @@ class OverlayFileSystem final : public vfs::FileSystem {
   void RememberIno(uint64_t natural, uint64_t ino) { inos_[natural] = ino; }
   void ForgetIno(uint64_t natural) { inos_.erase(natural); }
   std::optional<uint64_t> RememberedIno(uint64_t natural) const;
-  // The number of the last name is gone from the upper layer.
+  // A name was removed from the upper layer; the last one takes the number along.
   void UpperRemoved(vfs::Inode& upper);
 
  private:
@@ -59,6 +59,7 @@ class OverlayFileSystem final : public vfs::FileSystem {
   void Register(OverlayInode& inode);
   void Unregister(OverlayInode& inode);
 
+  const std::vector<RefPtr<vfs::FileSystem>> layers_;  // goes last: inodes point at theirs
   const Options options_;
   const std::string opaque_xattr_;
   std::vector<uint64_t> devices_;
