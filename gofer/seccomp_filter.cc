@@ -42,7 +42,9 @@ std::vector<Rule> Rules(int socket_fd, int log_fd) {
       // server.cc: the one socket.
       {SCMP_SYS(recvmsg), {Equal32(0, socket_fd), Equal32(2, 0)}},
       {SCMP_SYS(sendmsg), {Equal32(0, socket_fd), Equal32(2, MSG_NOSIGNAL)}},
-      {SCMP_SYS(sched_setaffinity), {Equal32(0, 0)}},  // FollowCaller
+      {SCMP_SYS(sched_setaffinity), {Equal32(0, 0)}},
+      {SCMP_SYS(sched_getaffinity), {Equal32(0, 0)}},
+      {SCMP_SYS(getcpu), {}},
       // host_files.cc, server_create.cc
       {SCMP_SYS(openat), {Equal32(0, AT_FDCWD), Masked(2, kAll32 & ~kReopen, 0)}},
       {SCMP_SYS(openat), {Masked(2, kAll32 & ~uint64_t{O_LARGEFILE}, kNamed)}},

@@ -2,9 +2,9 @@
 
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <time.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "base/host.h"
@@ -13,8 +13,11 @@
 namespace gofer {
 
 namespace {
-// Following costs as much as a call or two from another, idle CPU.
-constexpr int kCallsToFollow = 3;
+int64_t Now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
 }  // namespace
 
 Server::Server(Fd socket, std::vector<ExportRoot> exports, size_t max_handles)
@@ -31,15 +34,19 @@ bool Server::Run() {
     // There is no room for control data, so descriptors that somebody sends show as MSG_CTRUNC and are gone already.
     if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return false;
 
-    if (static_cast<size_t>(*received) >= sizeof(RequestHeader)) {
-      RequestHeader header;
-      memcpy(&header, request.get(), sizeof header);
-      FollowCaller(header.cpu);
-    }
+    int64_t start = Now();
+    RequestHeader header{};
+    memcpy(&header, request.get(), std::min(static_cast<size_t>(*received), sizeof header));
+    if (header.opcode != static_cast<uint16_t>(Opcode::kClose)) RunOn(header.cpu);
     Writer writer(reply.get(), kMaxMessage);
     Fd donated;
     if (Answer({request.get(), static_cast<size_t>(*received)}, writer, donated) == Parse::kMalformed) return false;
     if (writer.size() == 0) continue;
+    ReplyHeader told;
+    memcpy(&told, writer.data(), sizeof told);
+    told.cpu = static_cast<uint16_t>(sched_getcpu() + 1);
+    told.service_ns = static_cast<uint32_t>(std::min<int64_t>(Now() - start, UINT32_MAX));
+    writer.Fill(0, told);
 
     iovec out{writer.data(), writer.size()};
     msghdr answer{.msg_iov = &out, .msg_iovlen = 1};
@@ -78,26 +85,21 @@ Parse Server::Answer(std::string_view request, Writer& reply, Fd& donated) {
     reply.Truncate(body);
     donated.reset();
   }
-  reply.Fill(at, ReplyHeader{header->id, static_cast<int32_t>(outcome.error())});
+  reply.Fill(at, ReplyHeader{.id = header->id, .error = static_cast<int32_t>(outcome.error())});
   return Parse::kOk;
 }
 
-void Server::FollowCaller(uint16_t cpu) {
-  constexpr uint16_t kMaxCpu = 4096;
-  if (cpu == 0 || cpu > kMaxCpu || cpu == followed_cpu_) {
-    calls_from_elsewhere_ = 0;
-    return;
+void Server::RunOn(uint16_t cpu) {
+  if (cpu == advised_cpu_ || cpu > CPU_SETSIZE) return;
+  if (advised_cpu_ == 0 && !HOST(sched_getaffinity(0, sizeof all_cpus_, &all_cpus_)).ok()) return;
+  cpu_set_t mask = all_cpus_;
+  if (cpu != 0) {
+    CPU_ZERO(&mask);
+    CPU_SET(cpu - 1, &mask);
   }
-  calls_from_elsewhere_ = cpu == elsewhere_cpu_ ? calls_from_elsewhere_ + 1 : 1;
-  elsewhere_cpu_ = cpu;
-  if (calls_from_elsewhere_ < kCallsToFollow) return;
-  followed_cpu_ = cpu;
-  calls_from_elsewhere_ = 0;
-  unsigned long mask[kMaxCpu / (8 * sizeof(unsigned long))] = {};
-  size_t bit = cpu - 1u;
-  mask[bit / (8 * sizeof mask[0])] = 1ul << bit % (8 * sizeof mask[0]);
+  advised_cpu_ = cpu;
   // Where the cpuset does not have that one, all stays as it was.
-  (void)HOST(syscall(SYS_sched_setaffinity, 0, sizeof mask, mask));
+  (void)HOST(sched_setaffinity(0, sizeof mask, &mask));
 }
 
 Errno Server::Malformed() {

@@ -3,6 +3,8 @@
 // The gofer's server: reads requests from one socket and answers each, in one thread. It trusts nothing it reads. What names cannot be or
 // handles that are not open are errors to the client; a message that does not parse ends the service, since a working client never sends one.
 
+#include <sched.h>
+
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -73,9 +75,8 @@ class Server {
   void Close(Reader& in);
 
   Outcome Dispatch(const RequestHeader& header, Reader& in, Writer& out, Fd& donated);
-  // Keeps this process on the CPU of its caller, who sleeps while it works: otherwise the scheduler wakes it on another CPU, which, when that one
-  // is idle, takes twenty times as long as the whole call (68 us against 3.3 us).
-  void FollowCaller(uint16_t cpu);
+  // Pins this process to where the client advises (0: not at all).
+  void RunOn(uint16_t cpu);
   Errno Malformed();
   // Registers `path` as a node like `parent`'s children and tells its attributes.
   Result<WireNode> AddNode(const Node& parent, Fd path);
@@ -86,8 +87,8 @@ class Server {
   std::vector<ExportRoot> exports_;
   HandleTable handles_;
   bool malformed_ = false;
-  uint16_t followed_cpu_ = 0, elsewhere_cpu_ = 0;
-  int calls_from_elsewhere_ = 0;  // the last ones in a row, from elsewhere_cpu_
+  uint16_t advised_cpu_ = 0;
+  cpu_set_t all_cpus_;  // before the first advice
 };
 
 // --- shared by the server's files (gofer/host_files.cc) ---

@@ -68,6 +68,7 @@ int64_t Dispatch(kernel::Task& task, const platform::Event& event) {
 platform::Platform::Options PrepareKernel(const BootConfig&) {
   kernel::GetHostInfo();
   CHECK_OK(base::MemoryFile::Create());
+  goferfs::Connection::Prepare();
   platform::Platform::Options options;
   options.memory_fd = base::MemoryFile::Get().fd();
   options.full_state = syscalls::FullStateSyscalls();

@@ -51,14 +51,17 @@ inline constexpr uint16_t kLastOpcode = static_cast<uint16_t>(Opcode::kClose);
 
 struct [[gnu::packed]] RequestHeader {
   uint16_t opcode;
-  uint16_t cpu;       // where the caller runs, plus 1; 0: not known. Advice for the server
+  uint16_t cpu;       // advice where to run, plus 1: where the caller waits (vfs/fs/gofer/placement.h); 0: anywhere
   uint32_t id;        // copied to the reply
   Handle handle;      // what the request is about: the parent directory where there are names; unused by kAttach and kClose
 };
 
 struct [[gnu::packed]] ReplyHeader {
   uint32_t id;
-  int32_t error;  // 0 or a positive errno value
+  int32_t error;        // 0 or a positive errno value
+  uint32_t service_ns;  // how long the server worked on it
+  uint16_t cpu;         // where, plus 1
+  uint16_t reserved;
 };
 
 struct [[gnu::packed]] WireAttributes {

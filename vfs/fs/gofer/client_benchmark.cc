@@ -18,6 +18,7 @@ struct Setup {
     host.Write("file", std::string(65536, 'x'));
     for (int i = 0; i < 1000; i++) host.Write("entry" + std::to_string(i), "");
     gofer = std::make_unique<gofer::TestGofer>(std::vector<gofer::Export>{{host.path(), false}});
+    Connection::Prepare();
     connection = Connection::Create(gofer->TakeSocket());
     KernelLock::Section section;
     fs = Create(connection, {.shared = shared}).value();

@@ -77,6 +77,7 @@ class ClientTest : public testing::Test {
  protected:
   void Start(bool shared = false, size_t max_host_files = 0, bool read_only = false) {
     gofer_.emplace(std::vector<gofer::Export>{{host_.path(), read_only}});
+    Connection::Prepare();
     connection_ = Connection::Create(gofer_->TakeSocket(), [this] { deaths_++; }, max_host_files);
     KernelLock::Section section;
     Result<RefPtr<vfs::FileSystem>> fs = Create(connection_, {.shared = shared});
@@ -556,6 +557,8 @@ TEST(HostileGofer, OnlyRegularFilesAreAccepted) {
 // A gofer that answers each request with a mutation of a plausible reply.
 TEST(HostileGofer, NeverCrashesTheClient) {
   std::mt19937 random(7);
+  int first_free = dup(0);
+  close(first_free);
   for (int round = 0; round < 300; round++) {
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
@@ -570,7 +573,7 @@ TEST(HostileGofer, NeverCrashesTheClient) {
         memcpy(&header, buffer.data(), sizeof header);
         if (header.opcode == static_cast<uint16_t>(gofer::Opcode::kClose)) continue;
         std::string reply(sizeof(gofer::ReplyHeader) + 512 + random() % 2048, '\0');
-        gofer::ReplyHeader reply_header{header.id, random() % 8 == 0 ? static_cast<int32_t>(random() % 140) : 0};
+        gofer::ReplyHeader reply_header{.id = header.id, .error = random() % 8 == 0 ? static_cast<int32_t>(random() % 140) : 0};
         memcpy(reply.data(), &reply_header, sizeof reply_header);
         gofer::WireAttributes attributes{};
         attributes.dev = 1;
@@ -685,6 +688,10 @@ TEST(HostileGofer, NeverCrashesTheClient) {
     }
     server.join();
   }
+  // No descriptor that was sent has stayed open.
+  int now_free = dup(0);
+  EXPECT_EQ(now_free, first_free);
+  close(now_free);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "vfs/fs/gofer/connection.h"
 
-#include <sched.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -17,7 +17,17 @@ using gofer::kMaxMessage;
 namespace {
 // Handles to close go with a later request, once this many have come together.
 constexpr size_t kCloseBatch = 64;
+
+size_t default_host_files = 400;
 }  // namespace
+
+void Connection::Prepare() {
+  rlimit limit{};
+  if (HOST(getrlimit(RLIMIT_NOFILE, &limit)).ok() && limit.rlim_cur >= 64) {
+    default_host_files = std::min<size_t>(limit.rlim_cur / 2, size_t{1} << 19);
+  }
+  Placement::Prepare();
+}
 
 RefPtr<Connection> Connection::Create(Fd socket, std::function<void()> on_death, size_t max_host_files) {
   return RefPtr<Connection>::Adopt(new Connection(std::move(socket), std::move(on_death), max_host_files));
@@ -26,7 +36,7 @@ RefPtr<Connection> Connection::Create(Fd socket, std::function<void()> on_death,
 Connection::Connection(Fd socket, std::function<void()> on_death, size_t max_host_files)
     : socket_(std::move(socket)),
       on_death_(std::move(on_death)),
-      host_files_(std::make_unique<HostFilePool>(max_host_files)),
+      host_files_(std::make_unique<HostFilePool>(max_host_files != 0 ? max_host_files : default_host_files)),
       request_(new char[kMaxMessage]),
       reply_(new char[kMaxMessage]) {}
 
@@ -137,8 +147,8 @@ Result<void> Exchange::SendClosing(const std::vector<gofer::Handle>& closing) {
 Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   int socket = connection_.socket_.get();
   if (!closing.empty()) TRY(SendClosing(closing));
-  // Which CPU this is only shows here: the fiber may have waited for its turn on another thread.
-  auto cpu = static_cast<uint16_t>(sched_getcpu() + 1);
+  Placement::Call call(connection_.placement_);
+  uint16_t cpu = call.advice();
   memcpy(out_.data() + offsetof(gofer::RequestHeader, cpu), &cpu, sizeof cpu);
   iovec out{out_.data(), out_.size()};
   msghdr request{.msg_iov = &out, .msg_iovlen = 1};
@@ -148,14 +158,22 @@ Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
   msghdr reply{.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   ssize_t size = TRY(HOST_RETRY(recvmsg(socket, &reply, MSG_CMSG_CLOEXEC)));
-  if (cmsghdr* cmsg = CMSG_FIRSTHDR(&reply)) {
-    if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof(int))) {
+  size_t received = 0;
+  if (cmsghdr* cmsg = CMSG_FIRSTHDR(&reply); cmsg != nullptr && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
+    // The padding of the control buffer makes room for a second one, which must not stay open.
+    for (; CMSG_LEN((received + 1) * sizeof(int)) <= cmsg->cmsg_len; received++) {
       int fd;
-      memcpy(&fd, CMSG_DATA(cmsg), sizeof fd);
+      memcpy(&fd, CMSG_DATA(cmsg) + received * sizeof fd, sizeof fd);
       fd_ = Fd(fd);
     }
   }
-  if (size == 0 || (reply.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Errno::kEIO;
+  if (size == 0 || received > 1 || (reply.msg_flags & MSG_TRUNC) != 0) return Errno::kEIO;
+  // MSG_CTRUNC without one: there was no room in our table. Who needs the descriptor sees that there is none.
+  if ((reply.msg_flags & MSG_CTRUNC) != 0) fd_.reset();
+  if (gofer::ReplyHeader header; static_cast<size_t>(size) >= sizeof header) {
+    memcpy(&header, connection_.reply_.get(), sizeof header);
+    call.Done(header);
+  }
   return static_cast<size_t>(size);
 }
 

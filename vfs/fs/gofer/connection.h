@@ -21,6 +21,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "gofer/protocol/codec.h"
+#include "vfs/fs/gofer/placement.h"
 
 namespace goferfs {
 
@@ -28,8 +29,12 @@ class HostFilePool;
 
 class Connection : public RefCounted {
  public:
+  // Reads what the Sentry's filter does not let it read later: its limit of descriptors and its CPUs. Once a process; without it there are
+  // cautious assumptions.
+  static void Prepare();
+
   // `on_death` is called once, under the kernel lock, when the gofer is gone or breaks the protocol. `max_host_files`: how many donated
-  // descriptors may be open at once (0: half of RLIMIT_NOFILE).
+  // descriptors may be open at once (0: half of RLIMIT_NOFILE, or 400 without Prepare).
   static RefPtr<Connection> Create(Fd socket, std::function<void()> on_death = nullptr, size_t max_host_files = 0);
   ~Connection() override;
 
@@ -58,6 +63,7 @@ class Connection : public RefCounted {
   std::vector<gofer::Handle> closing_;
   uint32_t next_id_ = 1;
   uint64_t calls_ = 0;
+  Placement placement_;
   const std::unique_ptr<char[]> request_, reply_;
 };
 

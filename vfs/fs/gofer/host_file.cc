@@ -1,17 +1,8 @@
 #include "vfs/fs/gofer/host_file.h"
 
-#include <sys/resource.h>
-
-#include "base/host.h"
-
 namespace goferfs {
 
 namespace {
-size_t DefaultLimit() {
-  rlimit limit{};
-  if (!HOST(getrlimit(RLIMIT_NOFILE, &limit)).ok() || limit.rlim_cur < 64) return 32;
-  return limit.rlim_cur == RLIM_INFINITY ? 1 << 19 : static_cast<size_t>(limit.rlim_cur / 2);
-}
 // How many holders one Touch looks at, at most: those in use are passed over.
 constexpr int kTrimSteps = 64;
 }  // namespace
@@ -23,7 +14,7 @@ HostFileHolder::~HostFileHolder() {
   if (pool_ != nullptr) pool_->Remove(*this);
 }
 
-HostFilePool::HostFilePool(size_t limit) : limit_(limit != 0 ? limit : DefaultLimit()) {}
+HostFilePool::HostFilePool(size_t limit) : limit_(limit) {}
 
 HostFilePool::~HostFilePool() {
   while (newest_ != nullptr) Remove(*newest_);

@@ -52,7 +52,7 @@ class HostFileHolder {
 
 class HostFilePool {
  public:
-  explicit HostFilePool(size_t limit);  // 0: half of RLIMIT_NOFILE
+  explicit HostFilePool(size_t limit);
   HostFilePool(const HostFilePool&) = delete;
   HostFilePool& operator=(const HostFilePool&) = delete;
   ~HostFilePool();

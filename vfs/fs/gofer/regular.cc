@@ -33,7 +33,8 @@ Result<Fd> RegularInode::OpenCall(uint32_t flags) {
   exchange.Put(gofer::OpenRequest{flags});
   TRY(exchange.Run());
   Fd fd = exchange.TakeFd();
-  if (!fd.valid()) return exchange.Broken();
+  // It was sent, but our table is full.
+  if (!fd.valid()) return Errno::kENFILE;
   return fd;
 }
 
