@@ -42,6 +42,9 @@ class Terminal : public RefCounted {
   // How the kernel makes the owner of a new terminal. The owner may keep the Terminal by raw pointer: the terminal holds it.
   static void SetOwnerFactory(RefPtr<TerminalOwner> (*factory)(Terminal&)) { owner_factory_ = factory; }
 
+  // Its path in the container ("/dev/pts/0") where it did not get one by being opened; see devpts::Adopt.
+  std::string name;
+
   // Null without a kernel.
   TerminalOwner* owner() {
     if (!owner_ && owner_factory_ != nullptr) owner_ = owner_factory_(*this);

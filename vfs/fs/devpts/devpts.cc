@@ -87,11 +87,15 @@ class RootDirectory final : public pseudo::Directory {
     if (!index.ok()) return Errno::kENOENT;
     auto it = pts_.slaves_.find(*index);
     if (it == pts_.slaves_.end() || (name.size() > 1 && name[0] == '0')) return Errno::kENOENT;
-    return RefPtr<vfs::Inode>(it->second);
+    if (it->second.adopted == nullptr) return RefPtr<vfs::Inode>(it->second.own);
+    if (!it->second.adopted->TryIncRef()) return Errno::kENOENT;
+    return RefPtr<vfs::Inode>::Adopt(it->second.adopted);
   }
   std::vector<Entry> List() override {
     std::vector<Entry> entries{{"ptmx", pts_.ptmx_->ino(), DT_CHR}};
-    for (const auto& [index, node] : pts_.slaves_) entries.push_back({std::to_string(index), node->ino(), DT_CHR});
+    for (const auto& [index, slave] : pts_.slaves_) {
+      entries.push_back({std::to_string(index), slave.own ? slave.own->ino() : index + 3, DT_CHR});
+    }
     return entries;
   }
 
@@ -141,19 +145,45 @@ std::string DevptsFs::MountOptions() {
   return text + fmt::format("mode={:03o},ptmxmode={:03o}", options_.mode, options_.ptmx_mode);
 }
 
-Result<RefPtr<vfs::FileDescription>> DevptsFs::OpenMaster(const Credentials& creds) {
+Result<unsigned> DevptsFs::FreeIndex() const {
   unsigned index = 0;
-  for (const auto& [used, node] : slaves_) {
+  for (const auto& [used, slave] : slaves_) {
     if (used != index) break;
     index++;
   }
   if (index >= options_.max) return Errno::kENOSPC;
+  return index;
+}
+
+Result<RefPtr<vfs::FileDescription>> DevptsFs::OpenMaster(const Credentials& creds) {
+  const unsigned index = TRY(FreeIndex());
   auto pty = MakeRef<Pty>(RefPtr<DevptsFs>(this), index);
-  slaves_[index] = MakeRef<SlaveInode>(this, pty, options_, creds);
+  slaves_[index].own = MakeRef<SlaveInode>(this, pty, options_, creds);
   return RefPtr<vfs::FileDescription>(MakeRef<MasterFile>(std::move(pty)));
 }
 
-void DevptsFs::Remove(unsigned index) { slaves_.erase(index); }
+Result<unsigned> DevptsFs::Adopt(vfs::Inode& terminal) {
+  // Goes with the inode, and the name with it.
+  struct Tie : RefCounted {
+    Tie(RefPtr<DevptsFs> of, unsigned at) : fs(std::move(of)), index(at) {}
+    ~Tie() override { fs->Remove(index); }
+    const RefPtr<DevptsFs> fs;
+    const unsigned index;
+  };
+  const unsigned index = TRY(FreeIndex());
+  slaves_[index].adopted = &terminal;
+  terminal.attached = MakeRef<Tie>(RefPtr<DevptsFs>(this), index);
+  return index;
+}
+
+Result<void> Adopt(const vfs::Path& directory, std::string_view directory_name, vfs::FileDescription& file) {
+  vfs::Terminal* terminal = file.AsTerminal();
+  if (terminal == nullptr) return Errno::kENOTTY;
+  if (directory.mount->fs()->name() != "devpts" || file.inode().attached) return Errno::kENODEV;
+  const unsigned index = TRY(static_cast<DevptsFs&>(*directory.mount->fs()).Adopt(file.inode()));
+  terminal->name = fmt::format("{}/{}", directory_name, index);
+  return {};
+}
 
 Result<RefPtr<vfs::FileDescription>> OpenPeer(MasterFile& master, int flags, RefPtr<const Credentials> creds) {
   RefPtr<vfs::FileDescription> slave = TRY(master.pty()->Open(flags));

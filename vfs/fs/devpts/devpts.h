@@ -32,20 +32,32 @@ class DevptsFs final : public vfs::FileSystem {
 
   // open(2) of ptmx: a new pair. ENOSPC.
   Result<RefPtr<vfs::FileDescription>> OpenMaster(const Credentials& creds);
-  void Remove(unsigned index);
+  void Remove(unsigned index) { slaves_.erase(index); }
+
+  // Gives the inode of a terminal that is none of ours a name here, for as long as it lives. ENOSPC.
+  Result<unsigned> Adopt(vfs::Inode& terminal);
 
  private:
   friend class RootDirectory;
+  Result<unsigned> FreeIndex() const;
   explicit DevptsFs(const Options& options) : FileSystem("devpts", "devpts"), options_(options) {}
 
   const Options options_;
   RefPtr<vfs::Inode> root_;
   RefPtr<pseudo::Node> ptmx_;
-  std::map<unsigned, RefPtr<pseudo::Node>> slaves_;
+  struct Slave {
+    RefPtr<pseudo::Node> own;
+    vfs::Inode* adopted = nullptr;  // takes its name away when it dies
+  };
+  std::map<unsigned, Slave> slaves_;
 };
 
 // Registers the file system type and the ptmx device (5, 2). Once, at start-up.
 void Register();
+
+// Makes a terminal that the container was given from outside (its standard input) look like one of its own: it appears as a
+// number in `directory`, the root of a devpts, which is what ttyname(3) looks for. ENODEV where that is something else.
+Result<void> Adopt(const vfs::Path& directory, std::string_view directory_name, vfs::FileDescription& terminal);
 
 // TIOCGPTPEER on a master: its slave, opened with `flags` whatever names there are. Initialised. The system call layer gives it a
 // descriptor. EIO.

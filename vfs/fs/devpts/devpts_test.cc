@@ -330,6 +330,33 @@ TEST_F(DevptsTest, AttributesSurvive) {
   EXPECT_EQ(Ioctl(slave_, 0x1234, nullptr).error(), Errno::kENOTTY);
 }
 
+class ForeignTerminal : public vfs::Terminal {
+ public:
+  uint64_t device() const override { return 1; }
+  Result<RefPtr<vfs::FileDescription>> Open(int) override { return Errno::kEIO; }
+  void Vhangup() override {}
+};
+class ForeignFile : public vfs::FileDescription {
+ public:
+  explicit ForeignFile(RefPtr<const Credentials> creds) {
+    vfs::InitAnonymous(*this, "console", S_IFCHR | 0620, O_RDWR, std::move(creds));
+  }
+  vfs::Terminal* AsTerminal() override { return terminal_.get(); }
+  RefPtr<ForeignTerminal> terminal_ = MakeRef<ForeignTerminal>();
+};
+
+TEST_F(DevptsTest, AdoptedTerminalsHaveANameWhileTheyLive) {
+  Pair();
+  auto foreign = MakeRef<ForeignFile>(context_.creds);
+  EXPECT_TRUE(Adopt(context_.root, "/dev/pts", *foreign).ok());
+  EXPECT_EQ(foreign->terminal_->name, "/dev/pts/1");
+  EXPECT_EQ(&vfs::Walk(context_, "1", 0)->inode(), &foreign->inode());
+  EXPECT_EQ(Adopt(context_.root, "/dev/pts", *foreign).error(), Errno::kENODEV);
+  EXPECT_EQ(Adopt(context_.root, "/dev/pts", *master_).error(), Errno::kENOTTY);
+  foreign.reset();
+  EXPECT_EQ(OpenError("1"), Errno::kENOENT);
+}
+
 TEST_F(DevptsTest, Exclusive) {
   Pair();
   EXPECT_TRUE(Ioctl(slave_, TIOCEXCL, nullptr).ok());

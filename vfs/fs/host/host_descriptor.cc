@@ -42,8 +42,9 @@ Result<RefPtr<HostDescriptor>> HostDescriptor::Create(Fd fd) {
   TRY(HOST(fstat(fd.get(), &stat)));
   auto descriptor = RefPtr<HostDescriptor>::Adopt(new HostDescriptor(std::move(fd)));
   descriptor->mode_ = stat.st_mode;
-  descriptor->rdev_ = stat.st_rdev;
+  descriptor->dev_ = stat.st_dev;
   descriptor->ino_ = stat.st_ino;
+  descriptor->rdev_ = stat.st_rdev;
   descriptor->flags_ = TRY(HOST(fcntl(descriptor->fd(), F_GETFL))) & (O_ACCMODE | O_APPEND | O_NONBLOCK);
   termios terminal;
   if (S_ISFIFO(stat.st_mode)) {

@@ -27,8 +27,9 @@ class HostDescriptor : public RefCounted {
   int fd() const { return fd_.get(); }
   Type type() const { return type_; }
   uint32_t mode() const { return mode_; }  // st_mode
-  uint64_t rdev() const { return rdev_; }
+  uint64_t dev() const { return dev_; }    // of the host, as are ino and rdev
   uint64_t ino() const { return ino_; }
+  uint64_t rdev() const { return rdev_; }
   int flags() const { return flags_; }     // O_ACCMODE, O_APPEND and O_NONBLOCK of the host's open file
   bool waits() const { return type_ != Type::kFile; }
 
@@ -50,7 +51,7 @@ class HostDescriptor : public RefCounted {
   const Fd fd_;
   Type type_ = Type::kFile;
   uint32_t mode_ = 0;
-  uint64_t rdev_ = 0, ino_ = 0;
+  uint64_t dev_ = 0, ino_ = 0, rdev_ = 0;
   int flags_ = 0;
   bool nowait_ = true;  // the host's file knows RWF_NOWAIT, as far as we know
   bool watched_ = false;

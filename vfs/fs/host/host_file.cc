@@ -8,6 +8,7 @@
 #include "base/event_loop.h"
 #include "base/host.h"
 #include "base/kernel_lock.h"
+#include "vfs/anonymous.h"
 #include "vfs/fs/host/host_terminal.h"
 #include "vfs/operations.h"
 
@@ -38,12 +39,17 @@ class HostInode : public vfs::Inode {
   HostInode(RefPtr<HostDescriptor> host, RefPtr<HostTerminal> terminal, const Credentials& creds)
       : Inode(&HostFs::Get()), host_(std::move(host)), terminal_(std::move(terminal)) {
     attributes_.dev = fs_->dev();
-    attributes_.ino = fs_->NextIno();
+    // The host's: programs compare numbers to find that two descriptors are one file.
+    attributes_.ino = host_->ino();
     attributes_.mode = (host_->mode() & S_IFMT) | (terminal_ ? 0620 : host_->waits() ? 0600 : host_->mode() & 0777);
     attributes_.uid = creds.fsuid;
     attributes_.gid = creds.fsgid;
     attributes_.rdev = host_->rdev();
     attributes_.atime = attributes_.mtime = attributes_.ctime = base::RealtimeNow();
+    if (terminal_) terminal_->inode = this;
+  }
+  ~HostInode() override {
+    if (terminal_ && terminal_->inode == this) terminal_->inode = nullptr;
   }
 
   Result<vfs::Attributes> Stat() override {
@@ -75,6 +81,7 @@ class HostInode : public vfs::Inode {
     const int have = host_->flags() & O_ACCMODE, want = options.flags & O_ACCMODE;
     if (type() == S_IFSOCK) return Errno::kENXIO;
     if (have != O_RDWR && have != want) return Errno::kEACCES;
+    if (terminal_ && terminal_->owner() != nullptr) terminal_->owner()->OnOpen(options.flags);
     return RefPtr<vfs::FileDescription>(MakeRef<HostFile>(host_, terminal_));
   }
 
@@ -89,7 +96,9 @@ bool Seekable(const HostDescriptor& host) { return S_ISREG(host.mode()) || S_ISB
 }  // namespace
 
 HostFile::HostFile(RefPtr<HostDescriptor> host, RefPtr<HostTerminal> terminal)
-    : host_(std::move(host)), terminal_(std::move(terminal)) {}
+    : host_(std::move(host)), terminal_(std::move(terminal)), opened_at_(terminal_ ? terminal_->hang_ups() : 0) {}
+
+bool HostFile::hung_up() const { return terminal_ && terminal_->hang_ups() != opened_at_; }
 
 HostFile::~HostFile() = default;
 
@@ -108,11 +117,13 @@ Result<size_t> HostFile::WriteAt(const IoVec& from, uint64_t offset, int) {
 }
 
 Result<size_t> HostFile::Read(const IoVec& to) {
+  if (hung_up()) return size_t{0};
   if (terminal_) TRY(terminal_->BeforeRead());
   return host_->Read(to);
 }
 
 Result<size_t> HostFile::Write(const IoVec& from) {
+  if (hung_up()) return Errno::kEIO;
   if (terminal_) TRY(terminal_->BeforeWrite());
   const bool append = (flags() & O_APPEND) != 0 && (host_->flags() & O_APPEND) == 0 && !host_->waits();
   return host_->Write(from, append ? RWF_APPEND : 0);
@@ -137,11 +148,12 @@ Result<void> HostFile::Sync(bool data_only) {
 }
 
 EventMask HostFile::Readiness() {
-  if (terminal_ && terminal_->hung_up()) return EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR;
+  if (hung_up()) return EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR;
   return host_->Readiness();
 }
 
 Result<uint64_t> HostFile::Ioctl(uint32_t request, uint64_t argument, const vfs::IoctlContext& context) {
+  if (hung_up()) return Errno::kEIO;
   if (request == FIONREAD && (host_->waits() || S_ISREG(host_->mode()))) {
     int bytes = 0;
     TRY(HOST(ioctl(host_->fd(), FIONREAD, &bytes)));
@@ -152,13 +164,22 @@ Result<uint64_t> HostFile::Ioctl(uint32_t request, uint64_t argument, const vfs:
   return Errno::kENOTTY;
 }
 
-std::string HostFile::LinkName() { return std::string(path().dentry->name()); }
+std::string HostFile::LinkName() {
+  if (!vfs::IsAnonymousMount(*path().mount)) return "";  // opened by a path
+  if (terminal_ && !terminal_->name.empty()) return terminal_->name;
+  return std::string(path().dentry->name());
+}
 
 Result<RefPtr<vfs::FileDescription>> ImportHostFd(Fd fd, RefPtr<const Credentials> creds) {
   RefPtr<HostDescriptor> host = TRY(HostDescriptor::Create(std::move(fd)));
   RefPtr<HostTerminal> terminal;
-  if (host->type() == HostDescriptor::Type::kTerminal) terminal = MakeRef<HostTerminal>(host);
-  auto inode = MakeRef<HostInode>(host, terminal, *creds);
+  if (host->type() == HostDescriptor::Type::kTerminal) terminal = HostTerminal::Of(host);
+  RefPtr<vfs::Inode> inode;
+  if (terminal && terminal->inode != nullptr && terminal->inode->TryIncRef()) {
+    inode = RefPtr<vfs::Inode>::Adopt(terminal->inode);
+  } else {
+    inode = MakeRef<HostInode>(host, terminal, *creds);
+  }
   const std::string number = "[" + std::to_string(host->ino()) + "]";
   std::string name = "host:" + number;
   if (S_ISFIFO(host->mode())) name = "pipe:" + number;

@@ -36,8 +36,11 @@ class HostFile final : public vfs::FileDescription {
   std::string LinkName() override;
 
  private:
+  bool hung_up() const;
+
   const RefPtr<HostDescriptor> host_;
   const RefPtr<HostTerminal> terminal_;  // null unless it is one
+  const uint32_t opened_at_;             // its count of hang-ups
 };
 
 // Takes over `fd`. The file belongs to `creds`'s user, who may open it again through /proc/self/fd.

@@ -218,6 +218,8 @@ TEST_F(HostFileTest, TerminalsPassOnAttributesAndWindowSizeOnly) {
   OnFiber([&] {
     File file = Import(slave);
     EXPECT_NE(file->AsTerminal(), nullptr);
+    EXPECT_EQ(Import(dup(slave))->AsTerminal(), file->AsTerminal());
+    EXPECT_EQ(&Import(dup(slave))->inode(), &file->inode());
     winsize size = {.ws_row = 33, .ws_col = 44};
     EXPECT_TRUE(Ioctl(file, TIOCSWINSZ, &size).ok());
     winsize seen = {};
@@ -236,6 +238,11 @@ TEST_F(HostFileTest, TerminalsPassOnAttributesAndWindowSizeOnly) {
                                  [&] { return file->Read(IoVec(line, 8)); });
     EXPECT_EQ(std::string(line, *n), "ls\n");
     EXPECT_EQ(*Write(file, "ok"), 2u);
+    file->AsTerminal()->Vhangup();
+    EXPECT_EQ(Write(file, "ok").error(), Errno::kEIO);
+    EXPECT_EQ(Read(file), "");
+    File again = Import(dup(slave));
+    EXPECT_EQ(*Write(again, "ok"), 2u);
   });
   KernelLock::Section section;
   close(master);

@@ -5,6 +5,8 @@
 #include <asm/ioctls.h>
 #include <sys/ioctl.h>
 
+#include <vector>
+
 #include "base/host.h"
 #include "base/kernel_lock.h"
 #include "vfs/fs/host/host_file.h"
@@ -12,24 +14,39 @@
 
 namespace hostfs_fd {
 
-Result<RefPtr<vfs::FileDescription>> HostTerminal::Open(int flags) {
-  if (hung_up_) return Errno::kEIO;
+namespace {
+std::vector<HostTerminal*>& All() {
+  static auto* all = new std::vector<HostTerminal*>;
+  return *all;
+}
+}  // namespace
+
+RefPtr<HostTerminal> HostTerminal::Of(const RefPtr<HostDescriptor>& host) {
+  for (HostTerminal* terminal : All()) {
+    const HostDescriptor& other = *terminal->host_;
+    const bool same = other.dev() == host->dev() && other.ino() == host->ino() && other.rdev() == host->rdev();
+    if (same && terminal->TryIncRef()) return RefPtr<HostTerminal>::Adopt(terminal);
+  }
+  auto terminal = RefPtr<HostTerminal>::Adopt(new HostTerminal(host));
+  All().push_back(terminal.get());
+  return terminal;
+}
+
+HostTerminal::~HostTerminal() { std::erase(All(), this); }
+
+Result<RefPtr<vfs::FileDescription>> HostTerminal::Open(int) {
   return RefPtr<vfs::FileDescription>(MakeRef<HostFile>(host_, RefPtr<HostTerminal>(this)));
 }
 
 void HostTerminal::Vhangup() {
   // The host's terminal goes on; what is open here is not usable any more.
-  hung_up_ = true;
+  hang_ups_++;
   host_->queue.Notify(EPOLLIN | EPOLLOUT | EPOLLHUP | EPOLLERR);
 }
 
-Result<void> HostTerminal::BeforeRead() {
-  if (hung_up_) return Errno::kEIO;
-  return CheckAccess(vfs::TerminalOwner::Access::kRead);
-}
+Result<void> HostTerminal::BeforeRead() { return CheckAccess(vfs::TerminalOwner::Access::kRead); }
 
 Result<void> HostTerminal::BeforeWrite() {
-  if (hung_up_) return Errno::kEIO;
   if (owner() == nullptr) return {};
   struct termios attributes;
   TRY(HOST(ioctl(host_->fd(), TCGETS, &attributes)));
@@ -38,7 +55,6 @@ Result<void> HostTerminal::BeforeWrite() {
 }
 
 Result<uint64_t> HostTerminal::Ioctl(uint32_t request, uint64_t argument, const vfs::IoctlContext& context, bool readable) {
-  if (hung_up_) return Errno::kEIO;
   switch (request) {
     case TCGETS: {
       struct termios attributes;
