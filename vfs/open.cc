@@ -179,7 +179,7 @@ Result<RefPtr<FileDescription>> OpenCreating(const WalkContext& context, Walker&
       TRY(walker.Enter(child));
     }
     if (exclusive) return Errno::kEEXIST;
-    Path place = walker.Place();
+    Path place = walker.TakePlace();
     if (place.dentry->is_directory()) return Errno::kEISDIR;
     return Finish(context, place, flags, AccessMask(flags), false);
   }
@@ -197,7 +197,7 @@ Result<RefPtr<FileDescription>> Open(const WalkContext& context, std::string_vie
 
   if ((flags & (O_PATH | O_DIRECTORY)) == 0) walker.WillOpen(AheadAccess(flags));
   TRY(walker.WalkAll(name, (flags & O_NOFOLLOW) == 0));
-  Path place = walker.Place();
+  Path place = walker.TakePlace();
   if ((flags & O_DIRECTORY) != 0 && !place.dentry->is_directory()) return Errno::kENOTDIR;
   if ((flags & O_PATH) != 0) return MakePathFile(std::move(place), flags, context.creds);
   if ((flags & kTmpFileBit) != 0) return OpenUnnamed(context, place, flags, mode);

@@ -32,6 +32,11 @@ Path Walker::Place() {
   return {mount_pin_, dentry_pin_};
 }
 
+Path Walker::TakePlace() {
+  Pin();
+  return {std::move(mount_pin_), std::move(dentry_pin_)};
+}
+
 Result<void> Walker::Begin(std::string_view name) {
   if (name.size() >= PATH_MAX) return Errno::kENAMETOOLONG;
   if (!name.empty() && name[0] == '/') {
@@ -218,7 +223,7 @@ Result<Path> Walk(const WalkContext& context, std::string_view name, unsigned fl
   TRY(walker.Begin(name));
   TRY(walker.WalkAll(name, (flags & kWalkFollow) != 0));
   if ((flags & kWalkDirectory) != 0 && !walker.dentry().is_directory()) return Errno::kENOTDIR;
-  return walker.Place();
+  return walker.TakePlace();
 }
 
 Result<ParentAndName> WalkParent(const WalkContext& context, std::string_view name, uint64_t resolve) {
@@ -226,7 +231,7 @@ Result<ParentAndName> WalkParent(const WalkContext& context, std::string_view na
   Walker walker(context, resolve);
   TRY(walker.Begin(name));
   Walker::Last last = TRY(walker.WalkPrefix(name));
-  return ParentAndName{walker.Place(), std::string(last.name), last.trailing_slash};
+  return ParentAndName{walker.TakePlace(), std::string(last.name), last.trailing_slash};
 }
 
 Result<Path> Step(const WalkContext& context, const Path& parent, std::string_view child) {

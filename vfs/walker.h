@@ -37,8 +37,9 @@ class Walker {
   // The last step of a walk, after WalkPrefix: with a trailing slash links are followed and a directory must come out.
   Result<void> StepLast(const Last& last, bool follow);
 
-  // Where the walk is now.
+  // Where the walk is now; TakePlace ends it.
   Path Place();
+  Path TakePlace();
   Dentry& dentry() const { return *dentry_; }
   Mount& mount() const { return *mount_; }
   const Credentials& creds() const { return creds_; }
