@@ -150,11 +150,12 @@ bool MemoryFile::ZeroUsed(uint64_t offset, uint64_t length) {
   return all;
 }
 
-Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, bool* present) {
+// Takes a free range and gives its pages count 1. `*used`: its content is not known.
+Result<uint64_t> MemoryFile::TakeRange(uint64_t length, uint64_t near, bool* used) {
   CHECK(length > 0 && length % kPageSize == 0);
   if (length > capacity_) return Errno::kENOMEM;
   uint64_t offset = kAnywhere;
-  bool all_present = false;
+  *used = false;
   if (length <= kMaxRecycledRange) {
     if (near != kAnywhere && used_.Has(near, length)) {
       offset = near;
@@ -164,15 +165,16 @@ Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, bool* pres
     }
     if (offset != kAnywhere) {
       used_.Remove(offset, length);
-      all_present = ZeroUsed(offset, length);
+      *used = true;
     }
   }
-  if (offset == kAnywhere && near != kAnywhere && near < fresh_ && near + length == fresh_) {
-    offset = fresh_ = near;
-  }
-  if (offset == kAnywhere && near != kAnywhere && holes_.Has(near, length)) {
-    holes_.Remove(near, length);
-    offset = near;
+  if (offset == kAnywhere && near != kAnywhere) {
+    if (near < fresh_ && near + length == fresh_) {
+      offset = fresh_ = near;
+    } else if (holes_.Has(near, length)) {
+      holes_.Remove(near, length);
+      offset = near;
+    }
   }
   if (offset == kAnywhere) {
     if (auto fit = holes_.by_length.lower_bound({length, 0}); fit != holes_.by_length.end()) {
@@ -182,14 +184,31 @@ Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, bool* pres
       offset = fresh_ -= length;
     } else if (used_.bytes > 0) {
       Trim();
-      return Allocate(length, near, present);
+      return TakeRange(length, near, used);
     } else {
       return Errno::kENOMEM;
     }
   }
   SetCounts(offset, length, 1);
   allocated_ += length;
+  return offset;
+}
+
+Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, bool* present) {
+  bool used = false;
+  uint64_t offset = TRY(TakeRange(length, near, &used));
+  bool all_present = used && ZeroUsed(offset, length);
   if (present != nullptr) *present = all_present;
+  return offset;
+}
+
+Result<uint64_t> MemoryFile::AllocateCopy(uint64_t source, uint64_t length) {
+  bool used = false;
+  uint64_t offset = TRY(TakeRange(length, kAnywhere, &used));
+  // 1.3 us for a page that the host has to allocate, where memcpy to the mapping takes 2.2.
+  Result<ssize_t> written = HOST_RETRY(pwrite(fd_.get(), At(source), length, static_cast<off_t>(offset)));
+  size_t done = written.ok() ? static_cast<size_t>(*written) : 0;
+  if (done < length) memcpy(At(offset + done), At(source + done), length - done);
   return offset;
 }
 

@@ -37,6 +37,8 @@ class MemoryFile {
   // `near`: an offset that would suit, so that neighbouring mappings become one. `*present` (may be null): whether the
   // host already has all of its pages, so that mapping it populated costs little.
   Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, bool* present = nullptr);
+  // The same with the content of `source`, which lies in the memory file, in place of zeroes.
+  Result<uint64_t> AllocateCopy(uint64_t source, uint64_t length);
   void IncRef(uint64_t offset, uint64_t length);
   // Pages whose count gets to 0 are freed. No stub may have them mapped any more.
   void DecRef(uint64_t offset, uint64_t length);
@@ -81,6 +83,7 @@ class MemoryFile {
   };
 
   MemoryFile() = default;
+  Result<uint64_t> TakeRange(uint64_t length, uint64_t near, bool* used);
   void Free(uint64_t offset, uint64_t length);
   void Split(uint64_t block);
   void SetCounts(uint64_t offset, uint64_t length, uint32_t count);

@@ -39,6 +39,12 @@ class Mappable : public RefCounted {
   // Identity for shared futexes: the same for all mappings of one file.
   virtual uint64_t FutexKey() { return reinterpret_cast<uint64_t>(this); }
 
+  // How much is translated ahead of use. File systems whose Translate charges the pages to somebody say less.
+  virtual uint64_t populate_ahead() const { return UINT64_MAX; }
+
+  // The view of a host file that sentry/mm keeps for all who map it.
+  RefPtr<RefCounted> window;
+
   // Told to drop or shrink mapped pages when the file is truncated: set by sentry/mm.
   struct Mapper {
     virtual ~Mapper() = default;

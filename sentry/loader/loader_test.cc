@@ -52,7 +52,7 @@ struct ElfBuilder {
     header.e_phnum = static_cast<uint16_t>(segments.size());
     body.resize(std::max<size_t>(body.size(), 0x1000), '\0');
     memcpy(body.data(), &header, sizeof header);
-    memcpy(body.data() + sizeof header, segments.data(), segments.size() * sizeof(Elf64_Phdr));
+    if (!segments.empty()) memcpy(body.data() + sizeof header, segments.data(), segments.size() * sizeof(Elf64_Phdr));
     return body;
   }
 };

@@ -10,13 +10,32 @@ namespace mm {
 
 using base::PageDown;
 
+namespace {
+// Address space of the Sentry, not memory: most programs and libraries are smaller.
+constexpr uint64_t kSharedWindow = 16 << 20;
+}  // namespace
+
 Result<char*> MemoryManager::WindowData(PmaMap::iterator piece, uint64_t address, bool write) {
   Pma& pma = piece->second;
   uint64_t length = pma.end - piece->first;
   if (!pma.window || !pma.window->Covers(pma.offset, length) || (write && !pma.window->writable())) {
-    pma.window = TRY(Window::Create(pma.fd, pma.offset, length, write));
+    pma.window = TRY(FindWindow(*vmas_.Find(address)->mappable, pma, length, write));
   }
   return pma.window->At(pma.offset + (address - piece->first));
+}
+
+// One window for all who map the beginning of a file, for as long as anybody does; one of its own for a piece further on.
+Result<RefPtr<Window>> MemoryManager::FindWindow(vfs::Mappable& mappable, const Pma& pma, uint64_t length, bool write) {
+  auto* window = static_cast<Window*>(mappable.window.get());
+  if (window != nullptr && window->Covers(pma.offset, length) && (!write || window->writable())) {
+    return RefPtr<Window>(window);
+  }
+  if (pma.offset > kSharedWindow || length > kSharedWindow - pma.offset) {
+    return Window::Create(pma.fd, pma.offset, length, write);
+  }
+  RefPtr<Window> made = TRY(Window::Create(pma.fd, 0, kSharedWindow, write));
+  mappable.window = made;
+  return made;
 }
 
 Result<MemoryManager::Run> MemoryManager::RunAt(uint64_t address, size_t size, Access access, Force force) {

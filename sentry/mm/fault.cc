@@ -15,8 +15,9 @@ using base::PageDown;
 using base::PageUp;
 
 namespace {
-// How much is copied around a page that is written, and how much is taken back when it turns out to be unshared.
-constexpr uint64_t kCopyAround = 64 << 10;
+// How much is copied around a page that is written: at 1.5 us a page, against 5 to 8 us for a fault of its own. And how much
+// is taken back when it turns out to be unshared.
+constexpr uint64_t kCopyFirst = 16 << 10, kCopyAround = 64 << 10;
 constexpr uint64_t kTakeAround = 1 << 20;
 // A stack grows by at least this much, so that deep recursion faults rarely.
 constexpr uint64_t kStackStep = 128 << 10;
@@ -163,8 +164,10 @@ Result<void> MemoryManager::MakeWritable(const Vma& vma, PmaMap::iterator piece,
     pmas_.MergeRange(start, end);
     return {};
   }
-  uint64_t around = page & ~(kCopyAround - 1);
-  return CopyShared(piece, page, std::max(piece->first, around), std::min(pma.end, around + kCopyAround));
+  // More where the application seems to go through its memory.
+  uint64_t size = page == last_copy_end_ || page + kPageSize == last_copy_start_ ? kCopyAround : kCopyFirst;
+  uint64_t around = page & ~(size - 1);
+  return CopyShared(piece, page, std::max(piece->first, around), std::min(pma.end, around + size));
 }
 
 // Copies shared pages around `page` within [lowest, highest) of a private piece. Pages that nobody touched yet are not
@@ -184,13 +187,15 @@ Result<void> MemoryManager::CopyShared(PmaMap::iterator piece, uint64_t page, ui
   uint64_t length = end - start;
   bool touched = (present[(page - lowest) / kPageSize] & 1) != 0;
 
-  Result<uint64_t> offset = file.Allocate(length);
+  auto allocate = [&] { return touched ? file.AllocateCopy(base + start, length) : file.Allocate(length); };
+  Result<uint64_t> offset = allocate();
   if (!offset.ok()) {
     start = page;
     length = kPageSize;
-    offset = TRY(file.Allocate(length));
+    offset = TRY(allocate());
   }
-  if (touched) memcpy(file.At(*offset), file.At(base + start), length);
+  last_copy_start_ = start;
+  last_copy_end_ = start + length;
   Released released;
   piece = pmas_.Isolate(piece, start, start + length);
   released.AddPages(piece->second.offset, length);

@@ -3,7 +3,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/log.h"
 #include "sentry/mm/memory_manager.h"
@@ -15,7 +14,7 @@ using base::PageDown;
 namespace {
 // Copied at once around the stack pointer: both sides write there as soon as they return, and a fault costs more than
 // copying this.
-constexpr uint64_t kStackBelow = 4 << 10, kStackAbove = 12 << 10;
+constexpr uint64_t kStackBelow = 4 << 10, kStackAbove = 8 << 10;
 }  // namespace
 
 Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
@@ -107,8 +106,7 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     bool own = piece.write_ok && piece.in_memory_file() && !piece.shared && (piece.prot & PROT_WRITE) != 0;
     bool hot = own && ((start >= hot_start && piece.end <= hot_end) || pinned(start, piece));
     if (hot) {
-      if (Result<uint64_t> offset = file.Allocate(length); offset.ok()) {
-        memcpy(file.At(*offset), file.At(piece.offset), length);
+      if (Result<uint64_t> offset = file.AllocateCopy(piece.offset, length); offset.ok()) {
         Pma copy = piece;
         copy.offset = *offset;
         child->pmas_.Insert(start, std::move(copy));

@@ -236,6 +236,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   };
   Result<Run> RunAt(uint64_t address, size_t size, Access access, Force force);
   Result<char*> WindowData(PmaMap::iterator piece, uint64_t address, bool write);
+  Result<RefPtr<Window>> FindWindow(vfs::Mappable& mappable, const Pma& pma, uint64_t length, bool write);
   size_t CopyInSlow(void* to, uint64_t from, size_t size, Force force);
   size_t CopyOutSlow(uint64_t to, const void* from, size_t size, Force force);
   size_t PinInto(uint64_t address, size_t length, bool write, Pinned* pinned);
@@ -295,6 +296,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
     friend bool operator==(const WritePin&, const WritePin&) = default;
   };
   absl::InlinedVector<WritePin, 4> write_pins_;
+  uint64_t last_copy_start_ = 0, last_copy_end_ = 0;  // of copy-on-write
   bool cow_unflushed_ = false;   // write protection of a fork is queued while other threads may run
   bool lock_future_ = false;     // mlockall(MCL_FUTURE)
 };

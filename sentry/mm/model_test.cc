@@ -333,7 +333,7 @@ class Simulation {
 
 TEST(MemoryModelTest, RandomOperations) {
   testing::SetUpMemory();
-  int seeds = getenv("MODEL_SEEDS") != nullptr ? atoi(getenv("MODEL_SEEDS")) : 60;
+  int seeds = getenv("MODEL_SEEDS") != nullptr ? atoi(getenv("MODEL_SEEDS")) : 40;
   for (int seed = 0; seed < seeds; seed++) {
     uint64_t before = base::MemoryFile::Get().allocated_bytes();
     {

@@ -121,6 +121,8 @@ Result<void> MemoryManager::PopulateFile(uint64_t address, uint64_t end, Access 
   while (at < end) {
     Vma* vma = vmas_.Find(at);
     if (vma == nullptr || vma->private_anonymous()) return {};
+    if (uint64_t ahead = vma->mappable->populate_ahead(); end - address > ahead) end = address + ahead;
+    if (at >= end) return {};
     auto present = pmas_.FindFrom(at);
     if (present != pmas_.end() && present->first <= at) {
       at = present->second.end;

@@ -48,6 +48,7 @@ class FileData final : public vfs::Mappable {
   Result<Pages> Translate(uint64_t offset, uint64_t length, bool write) override;
   Result<size_t> Read(void* to, uint64_t offset, size_t length) override;
   Result<uint64_t> Size() override { return size_; }
+  uint64_t populate_ahead() const override { return uint64_t{1} << 20; }
   Result<void> AddWritable() override;
   void RemoveWritable() override { writable_mappings_--; }
   void AddMapper(Mapper* mapper) override { mappers_.push_back(mapper); }
