@@ -50,11 +50,11 @@ Result<void> CopyData(vfs::Inode& from, vfs::Inode& to, uint64_t size) {
   return to.SetAttr(end);
 }
 
-Result<void> CopyXattrs(vfs::Inode& from, vfs::Inode& to) {
+Result<void> CopyXattrs(const OverlayFileSystem& overlay, vfs::Inode& from, vfs::Inode& to) {
   Result<std::vector<std::string>> names = from.ListXattr();
   if (!names.ok()) return names.error() == Errno::kEOPNOTSUPP ? Result<void>() : names.error();
   for (const std::string& name : *names) {
-    if (IsPrivateXattr(name)) continue;
+    if (overlay.IsPrivateXattr(name)) continue;
     Result<std::string> value = from.GetXattr(name);
     if (!value.ok()) continue;  // one that may be listed but not read
     Result<void> set = to.SetXattr(name, *value, 0);
@@ -114,7 +114,7 @@ Result<void> OverlayInode::CopyUpRegular(uint64_t max_size, const vfs::Attribute
   RefPtr<OverlayInode> directory = parent_ ? parent_ : overlay().overlay_root();
   RefPtr<vfs::Inode> copy = TRY(directory->upper_->CreateUnnamed(OptionsOf(attr)));
   TRY(CopyData(*lower_, *copy, std::min(attr.size, max_size)));
-  TRY(CopyXattrs(*lower_, *copy));
+  TRY(CopyXattrs(overlay(), *lower_, *copy));
   TRY(CopyAttributes(attr, *copy));
   vfs::Inode& names = *directory->upper_;
   vfs::DirectoryLock::Exclusive lock(names.directory_lock);
@@ -122,7 +122,7 @@ Result<void> OverlayInode::CopyUpRegular(uint64_t max_size, const vfs::Attribute
   if (parent_ == directory) {
     KeepTimes keep(names);
     TRY(names.Link(name_, *copy));
-    directory->NoteUpperName();
+    directory->UpperChanged(name_);
     covered_++;
   }
   SetUpper(std::move(copy));
@@ -143,13 +143,13 @@ Result<void> OverlayInode::CopyUpOther(const vfs::Attributes& attr) {
   if (parent_ != directory) return Errno::kENOENT;
   KeepTimes keep(names);
   RefPtr<vfs::Inode> copy = TRY(MakeCopy(names, attr));
-  Result<void> filled = CopyXattrs(*lower_, *copy);
+  Result<void> filled = CopyXattrs(overlay(), *lower_, *copy);
   if (filled.ok()) filled = CopyAttributes(attr, *copy);
   if (!filled.ok()) {
     (void)(S_ISDIR(type_) ? names.Rmdir(name_, *copy) : names.Unlink(name_, *copy));
     return filled;
   }
-  directory->NoteUpperName();
+  directory->UpperChanged(name_);
   if (!S_ISDIR(type_)) covered_++;
   SetUpper(std::move(copy));
   return {};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <optional>
 #include <utility>
 
 namespace overlay {
@@ -60,6 +61,7 @@ Result<void> DirectoryInode::Find(std::string_view name, Found* result) {
 }
 
 Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
+  if (removed_) return Errno::kENOENT;
   for (;;) {
     uint64_t changes = changes_;
     Found found;
@@ -132,6 +134,7 @@ Result<RefPtr<OverlayInode>> DirectoryInode::Make(std::string_view name, Maker m
   }
   RefPtr<OverlayInode> inode = overlay().InodeFor(*std::move(made), {});
   inode->SetName(this, name, whiteout ? Below::kSomething : Below::kNothing);
+  UpperChanged(name);
   return inode;
 }
 
@@ -172,6 +175,7 @@ Result<void> DirectoryInode::Link(std::string_view name, vfs::Inode& target) {
     return linked;
   }
   if (!inode.parent()) inode.SetName(this, name, whiteout ? Below::kSomething : Below::kNothing);
+  UpperChanged(name);
   return {};
 }
 
@@ -188,40 +192,42 @@ Result<bool> DirectoryInode::HasBelow(std::string_view name, const OverlayInode&
   return false;
 }
 
-Result<void> DirectoryInode::RemoveUpper(std::string_view name, OverlayInode& child) {
-  Result<RefPtr<vfs::Inode>> entry = upper_->Lookup(name);
-  if (!entry.ok()) {
-    if (entry.error() != Errno::kENOENT) return entry.error();
-    return child.CoverName();
-  }
-  if (S_ISDIR((*entry)->type())) {
-    Result<void> removed = upper_->Rmdir(name, **entry);
+Result<void> DirectoryInode::RemoveUpper(vfs::Inode& entry, std::string_view name, OverlayInode& child) {
+  if (!S_ISDIR(entry.type())) return upper_->Unlink(name, entry);
+  Result<void> removed = upper_->Rmdir(name, entry);
+  if (removed.ok() || removed.error() != Errno::kENOTEMPTY) return removed;
+  {
     // Whiteouts do not count.
-    if (!removed.ok() && removed.error() == Errno::kENOTEMPTY) {
-      auto& directory = static_cast<DirectoryInode&>(child);
-      {
-        vfs::DirectoryLock::Exclusive lock((*entry)->directory_lock);
-        TRY(directory.RemoveWhiteouts());
-      }
-      removed = upper_->Rmdir(name, **entry);
-    }
-    TRY(std::move(removed));
-  } else {
-    TRY(upper_->Unlink(name, **entry));
+    vfs::DirectoryLock::Exclusive lock(entry.directory_lock);
+    TRY(static_cast<DirectoryInode&>(child).RemoveWhiteouts());
   }
-  overlay().UpperRemoved(**entry);
+  return upper_->Rmdir(name, entry);
+}
+
+Result<void> DirectoryInode::Remove(std::string_view name, OverlayInode& child, bool below) {
+  vfs::DirectoryLock::Exclusive lock(upper_->directory_lock);
+  Result<RefPtr<vfs::Inode>> entry = upper_->Lookup(name);
+  if (entry.ok()) {
+    std::optional<PreparedWhiteout> whiteout;
+    if (below) whiteout.emplace(TRY(PreparedWhiteout::Make(*upper_)));
+    TRY(RemoveUpper(**entry, name, child));
+    child.LeaveName(*this, name);
+    overlay().UpperRemoved(**entry);
+    if (whiteout) TRY(whiteout->Put(name));
+  } else {
+    if (entry.error() != Errno::kENOENT) return entry.error();
+    if (below) TRY(MakeWhiteout(*upper_, name));
+    child.LeaveName(*this, name);
+    child.CoverName();
+  }
+  UpperChanged(name);
   return {};
 }
 
 Result<void> DirectoryInode::Unlink(std::string_view name, vfs::Inode& child_inode) {
   auto& child = static_cast<OverlayInode&>(child_inode);
   TRY(CopyUp());
-  const bool below = TRY(HasBelow(name, child));
-  vfs::DirectoryLock::Exclusive lock(upper_->directory_lock);
-  TRY(RemoveUpper(name, child));
-  child.LeaveName(*this, name);
-  if (below) TRY(MakeWhiteout(*upper_, name));
-  return {};
+  return Remove(name, child, TRY(HasBelow(name, child)));
 }
 
 Result<void> DirectoryInode::CheckEmpty() {
@@ -242,12 +248,8 @@ Result<void> DirectoryInode::Rmdir(std::string_view name, vfs::Inode& child_inod
   auto& child = static_cast<DirectoryInode&>(child_inode);
   TRY(child.CheckEmpty());
   TRY(CopyUp());
-  const bool below = TRY(HasBelow(name, child));
-  vfs::DirectoryLock::Exclusive lock(upper_->directory_lock);
-  TRY(RemoveUpper(name, child));
+  TRY(Remove(name, child, TRY(HasBelow(name, child))));
   child.removed_ = true;
-  child.LeaveName(*this, name);
-  if (below) TRY(MakeWhiteout(*upper_, name));
   return {};
 }
 

@@ -43,6 +43,7 @@ class DirectoryInode final : public OverlayInode {
   // Whether lower layers count.
   bool has_lowers() const { return !lowers_.empty() && !sealed_; }
   bool merged() const { return upper_ && has_lowers(); }
+  bool removed() const { return removed_; }
   size_t lower_count() const { return lowers_.size(); }
 
   // What all layers together have. May park.
@@ -62,13 +63,18 @@ class DirectoryInode final : public OverlayInode {
   Result<RefPtr<OverlayInode>> Make(std::string_view name, Maker make);
   Result<bool> HasBelow(std::string_view name, const OverlayInode& child);
   Result<void> CheckEmpty();
-  void NoteUpperName() override { changes_++; }
+  void UpperChanged(std::string_view name) override {
+    changes_++;
+    overlay().ForgetUpperDentry(*this, name);
+  }
 
   // These want the upper directory's lock held.
   Result<bool> RemoveWhiteout(std::string_view name);
   Result<void> RemoveWhiteouts();  // all; ENOTEMPTY where there is something else
   Result<void> MarkOpaque(vfs::Inode& directory);
-  Result<void> RemoveUpper(std::string_view name, OverlayInode& child);
+  // Removes a name, with a whiteout in its place where lower layers have it.
+  Result<void> Remove(std::string_view name, OverlayInode& child, bool below);
+  Result<void> RemoveUpper(vfs::Inode& entry, std::string_view name, OverlayInode& child);
 
   // Copies everything below up; the directory is then the upper layer's alone.
   Result<void> CopyUpTree();
@@ -81,7 +87,7 @@ class DirectoryInode final : public OverlayInode {
 
   const Layers lowers_;
   bool sealed_ = false;   // an opaque directory whose lower layers are kept for those who are reading them
-  bool removed_ = false;
+  bool removed_ = false;  // by rmdir(2) or by being replaced
   bool revalidates_ = false;
   uint64_t changes_ = 0;  // of the upper directory's names by copying up, and of has_lowers()
 };

@@ -27,6 +27,8 @@ class SpecialInode final : public OverlayInode {
 Result<RefPtr<vfs::FileSystem>> CreateOverlay(Options options) {
   if (options.lowers.empty()) return Errno::kEINVAL;
   if (options.upper && !S_ISDIR(options.upper->type())) return Errno::kENOTDIR;
+  // It would take whiteouts for its own.
+  if (options.upper && options.upper->fs().name() == "overlay") return Errno::kEINVAL;
   for (const RefPtr<vfs::Inode>& lower : options.lowers) {
     if (!S_ISDIR(lower->type())) return Errno::kENOTDIR;
   }
@@ -37,7 +39,8 @@ OverlayFileSystem::OverlayFileSystem(Options options)
     : FileSystem("overlay", options.source),
       layers_(std::move(options.layers)),
       options_(std::move(options)),
-      opaque_xattr_(options_.user_xattrs ? "user.overlay.opaque" : "trusted.overlay.opaque") {
+      xattr_prefix_(options_.user_xattrs ? "user.overlay." : "trusted.overlay."),
+      opaque_xattr_(std::string(xattr_prefix_) + "opaque") {
   if (!options_.upper) flags |= MS_RDONLY;
   // Numbers of the first lower layer, which has most of the files, stay what they are.
   devices_.push_back(options_.lowers.front()->fs().dev());
@@ -73,6 +76,19 @@ std::optional<uint64_t> OverlayFileSystem::RememberedIno(uint64_t natural) const
   auto it = inos_.find(natural);
   if (it == inos_.end()) return std::nullopt;
   return it->second;
+}
+
+void OverlayFileSystem::ForgetUpperDentry(const OverlayInode& directory, std::string_view name) {
+  if (!options_.upper_dentry) return;
+  std::vector<const OverlayInode*> path;
+  for (const OverlayInode* at = &directory; at != root_.get(); at = at->parent().get()) {
+    if (at == nullptr) return;  // removed
+    path.push_back(at);
+  }
+  RefPtr<vfs::Dentry> dentry = options_.upper_dentry;
+  for (; dentry && !path.empty(); path.pop_back()) dentry = dentry->CachedChild(path.back()->name());
+  if (dentry) dentry = dentry->CachedChild(name);
+  if (dentry) dentry->Forget();
 }
 
 void OverlayFileSystem::UpperRemoved(vfs::Inode& upper) {

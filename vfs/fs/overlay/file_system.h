@@ -32,6 +32,8 @@ class OverlayFileSystem final : public vfs::FileSystem {
 
   bool writable() const { return static_cast<bool>(options_.upper); }
   const std::string& opaque_xattr() const { return opaque_xattr_; }
+  // Names for the overlay's own use, which applications do not see.
+  bool IsPrivateXattr(std::string_view name) const { return name.starts_with(xattr_prefix_); }
   RefPtr<OverlayInode> overlay_root() const { return root_; }
 
   // The inode for a file of these layers; a directory has any number of lower ones, everything else one layer.
@@ -43,6 +45,8 @@ class OverlayFileSystem final : public vfs::FileSystem {
   void RememberIno(uint64_t natural, uint64_t ino) { inos_[natural] = ino; }
   void ForgetIno(uint64_t natural) { inos_.erase(natural); }
   std::optional<uint64_t> RememberedIno(uint64_t natural) const;
+  // The upper directory of `directory` has changed at `name`: drops what the upper layer's own dentry cache knows of it.
+  void ForgetUpperDentry(const OverlayInode& directory, std::string_view name);
   // A name was removed from the upper layer; the last one takes the number along.
   void UpperRemoved(vfs::Inode& upper);
 
@@ -61,6 +65,7 @@ class OverlayFileSystem final : public vfs::FileSystem {
 
   const std::vector<RefPtr<vfs::FileSystem>> layers_;  // goes last: inodes point at theirs
   const Options options_;
+  const std::string_view xattr_prefix_;
   const std::string opaque_xattr_;
   std::vector<uint64_t> devices_;
   absl::flat_hash_map<const vfs::Inode*, OverlayInode*> inodes_;  // weak, by each layer's inode

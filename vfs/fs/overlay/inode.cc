@@ -9,10 +9,6 @@
 
 namespace overlay {
 
-bool IsPrivateXattr(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.");
-}
-
 OverlayInode::OverlayInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper, RefPtr<vfs::Inode> lower)
     : Inode(fs), upper_(std::move(upper)), lower_(std::move(lower)), type_((upper_ ? upper_ : lower_)->type()) {
   fs->Register(*this);
@@ -71,18 +67,18 @@ Result<RefPtr<vfs::FileDescription>> OverlayInode::Open(const vfs::OpenOptions& 
 }
 
 Result<std::string> OverlayInode::GetXattr(std::string_view name) {
-  if (IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
+  if (overlay().IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
   return real().GetXattr(name);
 }
 
 Result<void> OverlayInode::SetXattr(std::string_view name, std::string_view value, int flags) {
-  if (IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
+  if (overlay().IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
   TRY(CopyUp());
   return upper_->SetXattr(name, value, flags);
 }
 
 Result<void> OverlayInode::RemoveXattr(std::string_view name) {
-  if (IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
+  if (overlay().IsPrivateXattr(name)) return Errno::kEOPNOTSUPP;
   if (!upper_) TRY(lower_->GetXattr(name));
   TRY(CopyUp());
   return upper_->RemoveXattr(name);
@@ -90,7 +86,7 @@ Result<void> OverlayInode::RemoveXattr(std::string_view name) {
 
 Result<std::vector<std::string>> OverlayInode::ListXattr() {
   std::vector<std::string> names = TRY(real().ListXattr());
-  std::erase_if(names, [](const std::string& name) { return IsPrivateXattr(name); });
+  std::erase_if(names, [this](const std::string& name) { return overlay().IsPrivateXattr(name); });
   return names;
 }
 
@@ -107,11 +103,12 @@ void OverlayInode::LeaveName(const OverlayInode& parent, std::string_view name) 
   below_ = Below::kUnknown;
 }
 
-Result<void> OverlayInode::CoverName() {
-  if (!lower_) return {};
-  if (lower_links_ == 0) lower_links_ = TRY(lower_->Stat()).nlink;
+void OverlayInode::CoverName() {
+  if (!lower_) return;
   covered_++;
-  return {};
+  if (lower_links_ != 0) return;
+  Result<vfs::Attributes> attr = lower_->Stat();
+  if (attr.ok()) lower_links_ = attr->nlink;
 }
 
 void OverlayInode::SetUpper(RefPtr<vfs::Inode> upper) {

@@ -42,13 +42,14 @@ class OverlayInode : public vfs::Inode {
 
   // The known name.
   const RefPtr<OverlayInode>& parent() const { return parent_; }
+  const std::string& name() const { return name_; }
   bool IsAt(const OverlayInode& parent, std::string_view name) const { return parent_ == &parent && name_ == name; }
   Below below() const { return below_; }
   void SetName(OverlayInode* parent, std::string_view name, Below below);
   // A name was removed.
   void LeaveName(const OverlayInode& parent, std::string_view name);
-  // A name that only the lower layer has was hidden by the upper one.
-  Result<void> CoverName();
+  // A name that only the lower layer has was hidden by the upper one. May park.
+  void CoverName();
 
  protected:
   friend class OverlayFileSystem;
@@ -59,8 +60,8 @@ class OverlayInode : public vfs::Inode {
   // The copy exists in the upper layer. The caller holds the copy lock.
   void SetUpper(RefPtr<vfs::Inode> upper);
   Result<void> ResolveIno(const vfs::Attributes& real);
-  // The directory counts that its upper layer got a name.
-  virtual void NoteUpperName() {}
+  // Of a directory: something else has this name in the upper layer now.
+  virtual void UpperChanged(std::string_view name) {}
 
   RefPtr<vfs::Inode> upper_;
   const RefPtr<vfs::Inode> lower_;
@@ -81,8 +82,5 @@ class OverlayInode : public vfs::Inode {
   uint32_t lower_links_ = 0, covered_ = 0;
   vfs::DirectoryLock copy_lock_;
 };
-
-// Names for the overlay's own use, which applications do not see.
-bool IsPrivateXattr(std::string_view name);
 
 }  // namespace overlay

@@ -27,6 +27,30 @@ Result<void> MakeWhiteout(vfs::Inode& directory, std::string_view name) {
   return {};
 }
 
+Result<PreparedWhiteout> PreparedWhiteout::Make(vfs::Inode& directory) {
+  // There for the length of one operation, under the locks of both directories.
+  std::string name;
+  for (int i = 0;; i++) {
+    name = "#whiteout" + std::to_string(i);
+    Result<RefPtr<vfs::Inode>> taken = directory.Lookup(name);
+    if (taken.ok()) continue;
+    if (taken.error() != Errno::kENOENT) return taken.error();
+    break;
+  }
+  RefPtr<vfs::Inode> whiteout = TRY(directory.Mknod(name, vfs::CreateOptions{.mode = S_IFCHR}));
+  return PreparedWhiteout(directory, std::move(name), std::move(whiteout));
+}
+
+PreparedWhiteout::~PreparedWhiteout() {
+  if (whiteout_) (void)directory_.Unlink(name_, *whiteout_);
+}
+
+Result<void> PreparedWhiteout::Put(std::string_view name) {
+  TRY(directory_.Rename(name_, *whiteout_, directory_, name, nullptr, 0));
+  whiteout_.reset();
+  return {};
+}
+
 Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr) {
   Result<std::string> value = directory.GetXattr(xattr);
   if (value.ok()) return *value == "y";

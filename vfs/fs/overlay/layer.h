@@ -26,6 +26,24 @@ Result<bool> IsWhiteout(vfs::Inode& inode);
 // The caller holds the directory's lock exclusively; nothing has the name.
 Result<void> MakeWhiteout(vfs::Inode& directory, std::string_view name);
 
+// A whiteout for a name that something else still has, made before that goes, so that no lack of space can leave the name
+// to a lower layer. Removed again if it was not put in place. The caller holds the directory's lock exclusively.
+class PreparedWhiteout {
+ public:
+  static Result<PreparedWhiteout> Make(vfs::Inode& directory);
+  PreparedWhiteout(PreparedWhiteout&& other) noexcept = default;
+  ~PreparedWhiteout();
+  // `name` is free now.
+  Result<void> Put(std::string_view name);
+
+ private:
+  PreparedWhiteout(vfs::Inode& directory, std::string name, RefPtr<vfs::Inode> whiteout)
+      : directory_(directory), name_(std::move(name)), whiteout_(std::move(whiteout)) {}
+  vfs::Inode& directory_;
+  std::string name_;
+  RefPtr<vfs::Inode> whiteout_;  // null: in place
+};
+
 Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr);
 
 // A description of a layer's file that is nobody's but the overlay's: opened on a dentry outside of all trees.

@@ -29,6 +29,7 @@ class DirectoryDescription final : public vfs::FileDescription {
   }
 
   Result<void> ReadDir(absl::FunctionRef<bool(const vfs::DirectoryEntry&)> emit) override {
+    if (directory_->removed()) return Errno::kENOENT;  // as Linux, although the place is known
     if (offset_ == 0 || (!listing_ && !single_)) TRY(Start());
     return single_ ? ReadSingle(emit) : ReadListing(emit);
   }

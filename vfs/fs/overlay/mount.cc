@@ -69,6 +69,7 @@ Result<RefPtr<vfs::FileSystem>> MountOverlay(const vfs::MountRequest& request) {
     if (work.dentry->IsDescendantOf(*upper.dentry) || upper.dentry->IsDescendantOf(*work.dentry)) return Errno::kEINVAL;
     if (upper.mount->read_only()) return Errno::kEROFS;
     options.upper = RefPtr<vfs::Inode>(&upper.inode());
+    options.upper_dentry = upper.dentry;
     options.layers.push_back(upper.mount->fs());
   } else if (options.lowers.size() < 2) {
     return Errno::kEINVAL;

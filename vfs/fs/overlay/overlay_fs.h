@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "vfs/dentry.h"
 #include "vfs/inode.h"
 
 namespace overlay {
@@ -15,6 +16,7 @@ struct Options {
   std::string source = "overlay";          // for mountinfo
   std::vector<RefPtr<vfs::FileSystem>> layers;  // whose they are: kept for as long as the overlay
   std::string mount_options;               // as mountinfo shows them
+  RefPtr<vfs::Dentry> upper_dentry;        // where the upper layer is seen itself, if it is; kept up to date
   bool user_xattrs = false;                // marks in user.overlay. rather than trusted.overlay.
 };
 

@@ -605,6 +605,40 @@ TEST(Overlay, WithoutAnUpperLayerNothingChanges) {
   });
 }
 
+TEST(Overlay, ARemovedDirectoryIsEmptyToThoseWhoAreInIt) {
+  RunOnFiber([] {
+    Layered w;
+    w.lower().Mkdir("/dir");
+    w.lower().WriteFile("/dir/file", "x");
+    auto dir = w->Open("/dir", O_RDONLY | O_DIRECTORY).value();
+    CHECK_OK(Unlink(w->context, "/dir/file"));
+    CHECK_OK(Rmdir(w->context, "/dir"));
+    EXPECT_EQ(ErrorOf(dir->ReadDir([](const DirectoryEntry&) { return true; })), Errno::kENOENT);
+    WalkContext inside = w->context;
+    inside.start = dir->path();
+    EXPECT_EQ(ErrorOf(Walk(inside, "file", 0)), Errno::kENOENT);
+    EXPECT_EQ(ErrorOf(vfs::Open(inside, "new", O_WRONLY | O_CREAT, 0644)), Errno::kENOENT);
+    EXPECT_EQ(dir->Stat()->nlink, 0u);
+  });
+}
+
+TEST(Overlay, AFullUpperLayerUncoversNothing) {
+  RunOnFiber([] {
+    Layered w;
+    w.lower().WriteFile("/file", "below");
+    w.lower().WriteFile("/other", "below");
+    w->WriteFile("/file", "above");
+    CHECK_OK(w.upper_fs->Remount(0, "nr_inodes=2"));
+    EXPECT_EQ(ErrorOf(Unlink(w->context, "/file")), Errno::kENOSPC);
+    EXPECT_EQ(ErrorOf(Rename(*w, "/file", "/other")), Errno::kENOSPC);
+    EXPECT_EQ(ErrorOf(Unlink(w->context, "/other")), Errno::kENOSPC);
+    EXPECT_EQ(ErrorOf(w->Open("/other", O_WRONLY)), Errno::kENOSPC);
+    EXPECT_EQ(w->ReadFile("/file"), "above");
+    EXPECT_EQ(w->ReadFile("/other"), "below");
+    EXPECT_EQ(w->List("/"), (Names{"file", "other"}));
+  });
+}
+
 TEST(Overlay, StatFs) {
   RunOnFiber([] {
     Layered w;

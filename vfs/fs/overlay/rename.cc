@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include <optional>
 #include <utility>
 
 #include "vfs/fs/overlay/directory.h"
@@ -40,8 +41,9 @@ Result<void> DirectoryInode::EnsureUpperName(std::string_view name, OverlayInode
   if (there.error() != Errno::kENOENT) return there.error();
   KeepTimes keep(*upper_);
   TRY(upper_->Link(name, *child.upper()));
-  NoteUpperName();
-  return child.CoverName();
+  UpperChanged(name);
+  child.CoverName();
+  return {};
 }
 
 Result<void> DirectoryInode::PrepareToMove(std::string_view name, OverlayInode& child, const DirectoryInode& target) {
@@ -63,6 +65,8 @@ Result<void> DirectoryInode::Exchange(std::string_view old_name, OverlayInode& c
   TRY(upper_->Rename(old_name, *child.upper(), *target.upper_, new_name, other.upper().get(), RENAME_EXCHANGE));
   child.SetName(&target, new_name, Below::kUnknown);
   other.SetName(this, old_name, Below::kUnknown);
+  UpperChanged(old_name);
+  target.UpperChanged(new_name);
   return {};
 }
 
@@ -85,6 +89,8 @@ Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child
   Below new_below = Below::kNothing;
   if (replaced != nullptr) new_below = replaced->IsAt(target, new_name) ? replaced->below() : Below::kUnknown;
   UpperLocks locks(*this, target);
+  std::optional<PreparedWhiteout> old_whiteout;
+  if (old_below) old_whiteout.emplace(TRY(PreparedWhiteout::Make(*upper_)));
   bool whiteout = false;
   RefPtr<vfs::Inode> upper_replaced;
   Result<RefPtr<vfs::Inode>> there = target.upper_->Lookup(new_name);
@@ -113,13 +119,15 @@ Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child
     if (upper_replaced) {
       overlay().UpperRemoved(*upper_replaced);
     } else {
-      TRY(replaced->CoverName());
+      replaced->CoverName();
     }
     if (replaces_directory) static_cast<DirectoryInode*>(replaced)->removed_ = true;
     replaced->LeaveName(target, new_name);
   }
   child.SetName(&target, new_name, new_below);
-  if (old_below) TRY(MakeWhiteout(*upper_, old_name));
+  UpperChanged(old_name);
+  target.UpperChanged(new_name);
+  if (old_whiteout) return old_whiteout->Put(old_name);
   return {};
 }
 
