@@ -9,6 +9,31 @@
 
 namespace overlay {
 
+// The directory that is to be gone through next, if the entry is one. Other fibers may use the names meanwhile: whatever they do
+// leaves something in the upper layer.
+Result<RefPtr<DirectoryInode>> DirectoryInode::CopyUpEntry(const std::string& name) {
+  Result<RefPtr<vfs::Inode>> found = Errno::kENOENT;
+  {
+    vfs::DirectoryLock::Shared lock(directory_lock);
+    found = Lookup(name);
+  }
+  if (!found.ok()) return found.error() == Errno::kENOENT ? Result<RefPtr<DirectoryInode>>(nullptr) : found.error();
+  auto& child = static_cast<OverlayInode&>(**found);
+  Result<void> copied = child.CopyUp();
+  if (S_ISDIR(child.type())) {
+    auto& directory = static_cast<DirectoryInode&>(child);
+    if (directory.removed()) return RefPtr<DirectoryInode>();
+    TRY(std::move(copied));
+    return RefPtr<DirectoryInode>(directory.has_lowers() ? &directory : nullptr);
+  }
+  vfs::DirectoryLock::Exclusive lock(directory_lock);
+  Result<RefPtr<vfs::Inode>> now = Lookup(name);
+  if (!now.ok() || *now != &child) return RefPtr<DirectoryInode>();
+  TRY(std::move(copied));
+  TRY(EnsureUpperName(name, child));
+  return RefPtr<DirectoryInode>();
+}
+
 Result<void> DirectoryInode::CopyUpTree() {
   TRY(CopyUp());
   if (!has_lowers()) return {};
@@ -27,24 +52,7 @@ Result<void> DirectoryInode::CopyUpTree() {
       levels.pop_back();
       continue;
     }
-    const std::string& name = level.names->entries[level.next++].name;
-    RefPtr<DirectoryInode> below;
-    {
-      // Against those who remove names there meanwhile.
-      vfs::DirectoryLock::Exclusive lock(directory.directory_lock);
-      Result<RefPtr<vfs::Inode>> found = directory.Lookup(name);
-      if (!found.ok()) {
-        if (found.error() == Errno::kENOENT) continue;
-        return found.error();
-      }
-      auto& child = static_cast<OverlayInode&>(**found);
-      TRY(child.CopyUp());
-      if (!S_ISDIR(child.type())) {
-        TRY(directory.EnsureUpperName(name, child));
-      } else if (static_cast<DirectoryInode&>(child).has_lowers()) {
-        below = RefPtr<DirectoryInode>(static_cast<DirectoryInode*>(&child));
-      }
-    }
+    RefPtr<DirectoryInode> below = TRY(directory.CopyUpEntry(level.names->entries[level.next++].name));
     if (below) {
       RefPtr<Listing> names = TRY(below->List());
       levels.push_back({std::move(below), std::move(names)});

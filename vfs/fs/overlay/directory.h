@@ -78,6 +78,7 @@ class DirectoryInode final : public OverlayInode {
 
   // Copies everything below up; the directory is then the upper layer's alone.
   Result<void> CopyUpTree();
+  Result<RefPtr<DirectoryInode>> CopyUpEntry(const std::string& name);
   Result<void> Seal();
   // Gives a copied-up file this name in the upper layer, which may have got it by another name.
   Result<void> EnsureUpperName(std::string_view name, OverlayInode& child);
