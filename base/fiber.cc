@@ -87,6 +87,7 @@ void FiberRunner::Trampoline(void* transfer_from, void* data) {
 }
 
 void FiberRunner::SwitchOut() {
+  Runner().current->parks++;
   ctx::transfer_t back = ctx::jump_fcontext(Runner().host_context, nullptr);
   // Perhaps another thread than before.
   Runner().host_context = back.fctx;

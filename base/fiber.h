@@ -49,6 +49,8 @@ class Fiber {
 
   // Free for the owner: the kernel keeps its Task* here.
   void* owner = nullptr;
+  // How often it gave the host thread away: tells an owner whether time that passed was spent waiting.
+  uint64_t parks = 0;
 
  private:
   friend class FiberRunner;

@@ -9,16 +9,10 @@
 #include "sentry/mm/memory_manager.h"
 #include "sentry/proc/proc_fs.h"
 #include "vfs/file_system_type.h"
-#if __has_include("vfs/fs/devpts/devpts.h")
 #include "vfs/fs/devpts/devpts.h"
-#define HAVE_DEVPTS
-#endif
 #include "vfs/fs/devtmpfs/devtmpfs.h"
 #include "vfs/fs/gofer/gofer_fs.h"
-#if __has_include("vfs/fs/overlay/overlay_fs.h")
 #include "vfs/fs/overlay/overlay_fs.h"
-#define HAVE_OVERLAY
-#endif
 #include "vfs/fs/pipe/pipe_file.h"
 #include "vfs/fs/sock/unix_socket.h"
 #include "vfs/fs/tmpfs/shared_anonymous.h"
@@ -52,12 +46,8 @@ Result<RefPtr<vfs::FileSystem>> CreateProc(const vfs::MountRequest& request) {
 void RegisterFileSystems() {
   tmpfs::Register();
   devtmpfs::Register();
-#ifdef HAVE_DEVPTS
   devpts::Register();
-#endif
-#ifdef HAVE_OVERLAY
   overlay::RegisterOverlay();
-#endif
   vfs::RegisterFileSystemType({.name = "proc", .user_mountable = true, .create = CreateProc});
   vfs::RegisterFileSystemType({.name = "sysfs", .user_mountable = true, .create = [](const vfs::MountRequest& request) -> Result<RefPtr<vfs::FileSystem>> {
                                  return proc::CreateSysFs(request.source);
@@ -104,12 +94,8 @@ class Assembler {
     RefPtr<vfs::FileSystem> files = TRY(goferfs::Create(gofer_, options));
     // A single file cannot have an overlay: its mount is as it is.
     if (!overlay || !S_ISDIR(files->root()->type())) return files;
-#ifdef HAVE_OVERLAY
     RefPtr<tmpfs::TmpFileSystem> upper = TRY(tmpfs::TmpFileSystem::Create("none", "mode=755", *creds_));
     return overlay::CreateOverlay({.upper = upper->root(), .lowers = {files->root()}, .source = "none", .layers = {upper, files}});
-#else
-    return files;
-#endif
   }
 
   Status AddMount(const boot::MountSpec& mount, int gofer_export) {
@@ -122,7 +108,7 @@ class Assembler {
       fs = std::move(made).value();
     } else {
       // The kinds of /dev that specifications ask for are one here; control groups are not shown.
-      std::string type = (mount.type == "devpts" && vfs::FindFileSystemType("devpts") == nullptr) || mount.type == "mqueue" || mount.type == "cgroup" || mount.type == "cgroup2" ? "tmpfs" : mount.type;
+      std::string type = mount.type == "mqueue" || mount.type == "cgroup" || mount.type == "cgroup2" ? "tmpfs" : mount.type;
       vfs::FileSystemType* known = vfs::FindFileSystemType(type);
       if (known == nullptr) return boot::Error(what, ": file system type ", mount.type, " is not known");
       Result<RefPtr<vfs::FileSystem>> made = known->create({.context = context_, .source = mount.source.empty() ? mount.type : mount.source, .flags = mount.flags,

@@ -2,6 +2,7 @@
 // control socket on the event thread.
 
 #include <signal.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/event_loop.h"
@@ -63,6 +64,22 @@ int64_t Dispatch(kernel::Task& task, const platform::Event& event) {
   return syscalls::Dispatch(task, event);
 }
 
+// The container's terminal is the Sentry's controlling one on the host: what the host makes of Ctrl-C and the like there is for the
+// foreground process group inside.
+void WatchTerminalSignals(Fd signals, kernel::Kernel& kernel) {
+  if (!signals.valid()) return;
+  int fd = signals.release();  // for as long as the Sentry lives
+  auto deliver = [fd, &kernel](uint32_t) {
+    signalfd_siginfo info;
+    while (read(fd, &info, sizeof info) == sizeof info) {
+      if (kernel.pid_ns->init == nullptr || !kernel.pid_ns->init->process_group) return;
+      RefPtr<kernel::ProcessGroup> foreground = kernel.pid_ns->init->session().foreground;
+      if (foreground) foreground->SendSignal(kernel::MakeSignalInfo(static_cast<int>(info.ssi_signo), SI_KERNEL));
+    }
+  };
+  CHECK_OK(base::EventLoop::Get().Watch(fd, EPOLLIN, deliver));
+}
+
 }  // namespace
 
 platform::Platform::Options PrepareKernel(const BootConfig&) {
@@ -110,6 +127,7 @@ void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) 
       if (Result<void> started = server->Start(); !started.ok()) {
         ReportFailure(config.sync, StrCat("control socket: ", base::ErrnoText(started.error())));
       }
+      WatchTerminalSignals(std::move(config.terminal_signals), *kernel);
       bool start = config.start_at_once;
       ReportReady(config.sync);
       if (start) {

@@ -79,7 +79,7 @@ Result<uint64_t> SysGetrusage(Task& task, int who, OutArg<rusage> out) {
       usage = task.thread_group().children_usage;
       break;
     case RUSAGE_THREAD:
-      usage = task.usage;
+      usage = task.CurrentUsage();
       break;
     default:
       return Errno::kEINVAL;

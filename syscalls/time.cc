@@ -63,11 +63,11 @@ Result<int64_t> ReadClock(Task& task, clockid_t clock) {
     case CLOCK_PROCESS_CPUTIME_ID:
       return CpuTime(task.thread_group().TotalUsage());
     case CLOCK_THREAD_CPUTIME_ID:
-      return CpuTime(task.usage);
+      return CpuTime(task.CurrentUsage());
     default: {
       if (!IsDynamic(clock)) return Errno::kEINVAL;
       Task* target = TRY(DynamicTarget(task, clock));
-      return CpuTime((clock & 4) != 0 ? target->usage : target->thread_group().TotalUsage());
+      return CpuTime((clock & 4) != 0 ? target->CurrentUsage() : target->thread_group().TotalUsage());
     }
   }
 }

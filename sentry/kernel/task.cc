@@ -1,5 +1,6 @@
 #include "sentry/kernel/task.h"
 
+#include "base/event_loop.h"
 #include "base/log.h"
 #include "sentry/kernel/kernel.h"
 
@@ -69,16 +70,35 @@ void Task::SetImage(RefPtr<mm::MemoryManager> memory, uint64_t entry, uint64_t s
   regs.orig_rax = ~0ull;
 }
 
+Usage Task::CurrentUsage() const {
+  Usage now = usage;
+  if (in_app_) now.user_ns += base::MonotonicNow() - entered_app_ns_;
+  return now;
+}
+
 void Task::RunLoop() {
+  left_app_ns_ = base::MonotonicNow();
+  uint64_t parks = fiber_->parks;
   while (PrepareReturn()) {
     if (restart_ != Errno{}) {
       // Nothing was delivered that would end the call: go on with it as if it had never been interrupted.
       HandleSyscall();
       continue;
     }
+    // Processor time is accounted by the clock: time between leaving application code and going back is the system's unless
+    // the task waited, which shows in a park.
+    entered_app_ns_ = base::MonotonicNow();
+    if (fiber_->parks == parks) {
+      usage.system_ns += entered_app_ns_ - left_app_ns_;
+    } else {
+      usage.voluntary_switches++;
+    }
     in_app_ = true;
     platform::Event event = context_->Run(memory_->space());
     in_app_ = false;
+    left_app_ns_ = base::MonotonicNow();
+    usage.user_ns += left_app_ns_ - entered_app_ns_;
+    parks = fiber_->parks;
     switch (event.kind) {
       case platform::Event::Kind::kSyscall:
         event_ = event;

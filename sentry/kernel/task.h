@@ -150,6 +150,8 @@ class Task : public RefCounted {
   bool in_syscall = false;
   uint64_t fault_error_code = 0;  // of the last page fault, for the signal frame
   Usage usage;
+  // `usage` with what the task has spent in application code since it was last seen.
+  Usage CurrentUsage() const;
   RefPtr<RefCounted> seccomp;  // its own filters; seccomp(2)
   int seccomp_mode = 0;
 
@@ -201,6 +203,7 @@ class Task : public RefCounted {
   SignalSet blocked_ = 0, saved_mask_ = 0;
   bool have_saved_mask_ = false;
   bool in_app_ = false;  // inside Context::Run
+  int64_t entered_app_ns_ = 0, left_app_ns_ = 0;  // CLOCK_MONOTONIC
   bool keep_registers_ = false;
   bool exiting_ = false, killed_ = false;
   int exit_status_ = 0;

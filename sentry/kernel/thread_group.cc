@@ -74,7 +74,7 @@ void ThreadGroup::NotifyParent(int code, int status) {
 Usage ThreadGroup::TotalUsage() const {
   Usage total = dead_tasks_usage;
   for (const Task* task : tasks) {
-    if (!task->exiting()) total.Add(task->usage);
+    if (!task->exiting()) total.Add(task->CurrentUsage());
   }
   return total;
 }

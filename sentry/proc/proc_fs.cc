@@ -94,6 +94,7 @@ Result<std::string> FilesystemsText() {
 
 class ProcFs final : public vfs::FileSystem {
  public:
+  const RefPtr<pseudo::StaticDirectory>& net() const { return net_; }
   ProcFs(RefPtr<PidNamespace> ns, std::string source) : FileSystem("proc", std::move(source)) {
     root_ = MakeRef<RootDirectory>(this, ns);
     Fill(*root_, ns);
@@ -124,7 +125,7 @@ class ProcFs final : public vfs::FileSystem {
       return fmt::format("{}/task/{}", task->thread_group().tgid(*ns), tid);
     });
     link("mounts", []() -> Result<std::string> { return std::string("self/mounts"); });
-    link("net", []() -> Result<std::string> { return std::string("/proc/.net"); });
+    link("net", []() -> Result<std::string> { return std::string("self/net"); });
     root.AddFile("uptime", 0444, []() -> Result<std::string> {
       int64_t cs = (base::MonotonicNow() - Kernel::Get().boot_time_ns()) / 10'000'000;
       return fmt::format("{}.{:02} {}.{:02}\n", cs / 100, cs % 100, cs / 100, cs % 100);
@@ -150,7 +151,8 @@ class ProcFs final : public vfs::FileSystem {
     root.AddText("vmstat", "nr_free_pages 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n");
     root.AddText("locks", "");
     FillSysDirectory(root.Subdirectory("sys"));
-    pseudo::StaticDirectory& net = root.Subdirectory(".net");
+    net_ = MakeRef<pseudo::StaticDirectory>(this);
+    pseudo::StaticDirectory& net = *net_;
     net.AddText("dev",
                 "Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"
                 "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n");
@@ -168,9 +170,12 @@ class ProcFs final : public vfs::FileSystem {
   }
 
   RefPtr<RootDirectory> root_;
+  RefPtr<pseudo::StaticDirectory> net_;  // the same below every process
 };
 
 }  // namespace
+
+RefPtr<pseudo::Node> NetDirectory(vfs::FileSystem& proc_fs) { return static_cast<ProcFs&>(proc_fs).net(); }
 
 RefPtr<vfs::FileSystem> CreateProcFs(RefPtr<PidNamespace> pid_ns, std::string source) { return MakeRef<ProcFs>(std::move(pid_ns), std::move(source)); }
 

@@ -333,6 +333,7 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
     return out;
   });
 
+  d.Add("net", NetDirectory(*fs));
   pseudo::StaticDirectory& namespaces = d.Subdirectory("ns");
   auto ns_link = [&](const char* name, std::function<uint64_t(Task&)> id) {
     auto link_name = [task, name, id]() -> Result<std::string> {

@@ -84,7 +84,7 @@ Result<std::string> StatText(Task& task, const PidNamespace& ns, TaskLevel level
     tty = static_cast<int>(static_cast<vfs::Terminal&>(*group.session().terminal).device());
     if (group.session().foreground) foreground = group.session().foreground->id->In(ns);
   }
-  kernel::Usage usage = level == TaskLevel::kProcess ? group.TotalUsage() : task.usage;
+  kernel::Usage usage = level == TaskLevel::kProcess ? group.TotalUsage() : task.CurrentUsage();
   int64_t start = Ticks(group.start_time_ns - task.kernel().boot_time_ns());
   std::string out = fmt::format(
       "{} ({}) {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} 0 {} {} {} {} {} {} {} {} {} {} {} {} {} 0 0 0 {} {} {} {} 0 0 0 ",
