@@ -63,19 +63,12 @@ Result<void> OverlayFileSystem::Sync() {
   return options_.upper->fs().Sync();
 }
 
-uint64_t OverlayFileSystem::NaturalIno(uint64_t dev, uint64_t ino) {
-  if (dev == devices_.front()) return ino;
+uint64_t OverlayFileSystem::MixedIno(uint64_t dev, uint64_t ino) {
   auto it = std::find(devices_.begin(), devices_.end(), dev);
   if (it == devices_.end()) it = devices_.insert(devices_.end(), dev);
   // Numbers of real file systems seldom reach this high.
   constexpr int kDeviceShift = 48;
   return ino ^ (static_cast<uint64_t>(it - devices_.begin()) << kDeviceShift);
-}
-
-std::optional<uint64_t> OverlayFileSystem::RememberedIno(uint64_t natural) const {
-  auto it = inos_.find(natural);
-  if (it == inos_.end()) return std::nullopt;
-  return it->second;
 }
 
 void OverlayFileSystem::ForgetUpperDentry(const OverlayInode& directory, std::string_view name) {

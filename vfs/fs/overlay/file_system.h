@@ -40,11 +40,17 @@ class OverlayFileSystem final : public vfs::FileSystem {
   RefPtr<OverlayInode> InodeFor(RefPtr<vfs::Inode> upper, const Layers& lowers);
 
   // The number that a layer's file has by nature: its own where it comes from the first layer that was asked about.
-  uint64_t NaturalIno(uint64_t dev, uint64_t ino);
+  uint64_t NaturalIno(uint64_t dev, uint64_t ino) {
+    return dev == devices_.front() ? ino : MixedIno(dev, ino);
+  }
   // Files that were copied up keep their number: by the copy's natural one.
   void RememberIno(uint64_t natural, uint64_t ino) { inos_[natural] = ino; }
   void ForgetIno(uint64_t natural) { inos_.erase(natural); }
-  std::optional<uint64_t> RememberedIno(uint64_t natural) const;
+  std::optional<uint64_t> RememberedIno(uint64_t natural) const {
+    if (inos_.empty()) return std::nullopt;
+    auto it = inos_.find(natural);
+    return it == inos_.end() ? std::nullopt : std::optional<uint64_t>(it->second);
+  }
   // The upper directory of `directory` has changed at `name`: drops what the upper layer's own dentry cache knows of it.
   void ForgetUpperDentry(const OverlayInode& directory, std::string_view name);
   // A name was removed from the upper layer; the last one takes the number along.
@@ -58,6 +64,7 @@ class OverlayFileSystem final : public vfs::FileSystem {
     uint64_t ino;
   };
 
+  uint64_t MixedIno(uint64_t dev, uint64_t ino);
   RefPtr<OverlayInode> Find(const vfs::Inode& layer_inode);
   std::optional<Saved> TakeSaved(const vfs::Inode* upper, const vfs::Inode* lower);
   void Register(OverlayInode& inode);

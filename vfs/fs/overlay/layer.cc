@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include "vfs/dentry.h"
-
 namespace overlay {
 
 const RefPtr<const Credentials>& LayerCredentials() {
@@ -58,10 +56,13 @@ Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr) {
   return value.error();
 }
 
-Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags) {
-  RefPtr<vfs::FileDescription> file = TRY(inode.Open(vfs::OpenOptions{.flags = flags}, *LayerCredentials()));
-  auto dentry = MakeRef<vfs::Dentry>(nullptr, "", RefPtr<vfs::Inode>(&inode));
-  file->Init(vfs::Path{nullptr, std::move(dentry)}, flags | O_NOATIME, LayerCredentials());
+RefPtr<vfs::Dentry> DetachedDentry(vfs::Inode& inode) {
+  return MakeRef<vfs::Dentry>(nullptr, "", RefPtr<vfs::Inode>(&inode));
+}
+
+Result<RefPtr<vfs::FileDescription>> OpenLayer(RefPtr<vfs::Dentry> detached, int flags) {
+  RefPtr<vfs::FileDescription> file = TRY(detached->inode()->Open(vfs::OpenOptions{.flags = flags}, *LayerCredentials()));
+  file->Init(vfs::Path{nullptr, std::move(detached)}, flags | O_NOATIME, LayerCredentials());
   return file;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "vfs/dentry.h"
 #include "vfs/file_description.h"
 #include "vfs/inode.h"
 
@@ -46,8 +47,12 @@ class PreparedWhiteout {
 
 Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr);
 
-// A description of a layer's file that is nobody's but the overlay's: opened on a dentry outside of all trees.
-Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags);
+// A dentry for a layer's file outside of all trees, for descriptions that are nobody's but the overlay's.
+RefPtr<vfs::Dentry> DetachedDentry(vfs::Inode& inode);
+Result<RefPtr<vfs::FileDescription>> OpenLayer(RefPtr<vfs::Dentry> detached, int flags);
+inline Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags) {
+  return OpenLayer(DetachedDentry(inode), flags);
+}
 
 struct LayerEntry {
   std::string name;

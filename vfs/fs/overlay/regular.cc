@@ -63,7 +63,8 @@ class LowerDescription final : public vfs::FileDescription {
 Result<RefPtr<vfs::FileDescription>> RegularInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
   if ((options.flags & O_ACCMODE) != O_RDONLY) TRY(CopyUp());
   if (upper_) return upper_->Open(options, creds);
-  RefPtr<vfs::FileDescription> lower = TRY(OpenLayer(*lower_, O_RDONLY));
+  if (!lower_dentry_) lower_dentry_ = DetachedDentry(*lower_);
+  RefPtr<vfs::FileDescription> lower = TRY(OpenLayer(lower_dentry_, O_RDONLY));
   return RefPtr<vfs::FileDescription>(MakeRef<LowerDescription>(RefPtr<RegularInode>(this), std::move(lower)));
 }
 

@@ -13,6 +13,9 @@ class RegularInode final : public OverlayInode {
       : OverlayInode(fs, std::move(upper), std::move(lower)) {}
 
   Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
+
+ private:
+  RefPtr<vfs::Dentry> lower_dentry_;  // what lower descriptions are opened on; made on first use
 };
 
 }  // namespace overlay
