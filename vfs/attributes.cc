@@ -42,12 +42,22 @@ Result<void> MayChange(const Attributes& attr, const Credentials& creds, Inode& 
   return {};
 }
 
-// The bits that go when somebody else's hands touch the file: set-user-ID, and set-group-ID where it means execution.
-uint32_t PrivilegeBits(uint32_t mode) {
-  if (!S_ISREG(mode)) return 0;
+// The bits of `mode` that go when somebody else's hands touch the file: set-user-ID; set-group-ID where it means execution, and
+// elsewhere if they are not of the group.
+uint32_t PrivilegeBits(uint32_t mode, const Attributes& attr, const Credentials& creds) {
   uint32_t bits = mode & S_ISUID;
-  if ((mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP)) bits |= S_ISGID;
+  if ((mode & S_ISGID) != 0) {
+    bool keeps = (mode & S_IXGRP) == 0 && (creds.InGroup(attr.gid) || HasCapabilityFor(creds, CAP_FSETID, attr));
+    if (!keeps) bits |= S_ISGID;
+  }
   return bits;
+}
+
+// Those that writing takes away.
+uint32_t BitsLostByWriting(const Attributes& attr, const Credentials& creds) {
+  if (!S_ISREG(attr.mode)) return 0;
+  uint32_t bits = PrivilegeBits(attr.mode, attr, creds);
+  return bits != 0 && HasCapabilityFor(creds, CAP_FSETID, attr) ? 0 : bits;
 }
 
 void ReportChange(const Dentry& dentry, uint32_t valid) {
@@ -98,7 +108,7 @@ Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttribute
     if (place.mount->read_only()) return Errno::kEROFS;
     TRY(InodePermission(inode, creds, kMayWrite));
     if (inode.write_count < 0) return Errno::kETXTBSY;
-    if (changes.valid == Valid::kSize) return Truncate(place, changes.size);
+    if (changes.valid == Valid::kSize) return Truncate(place, changes.size, creds);
   }
   if (place.mount->read_only()) return Errno::kEROFS;
   Attributes attr = TRY(inode.Stat());
@@ -111,12 +121,7 @@ Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttribute
   // A new owner gets no set-user-ID program for a present, not even from root.
   if ((changes.valid & (Valid::kUid | Valid::kGid)) != 0 && !S_ISDIR(attr.mode)) {
     uint32_t mode = (changes.valid & Valid::kMode) != 0 ? changes.mode : attr.mode & 07777;
-    uint32_t drop = PrivilegeBits(S_IFREG | mode);
-    if (S_ISREG(attr.mode) && (mode & S_ISGID) != 0 && !creds.InGroup(attr.gid) &&
-        !HasCapabilityFor(creds, CAP_FSETID, attr)) {
-      drop |= S_ISGID;
-    }
-    if (drop != 0) {
+    if (uint32_t drop = PrivilegeBits(mode, attr, creds); drop != 0) {
       changes.valid |= Valid::kMode;
       changes.mode = mode & ~drop;
     }
@@ -125,16 +130,16 @@ Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttribute
   return Apply(*place.dentry, changes);
 }
 
-Result<void> Truncate(const Path& place, uint64_t size) {
+Result<void> Truncate(const Path& place, uint64_t size, const Credentials& creds) {
   Inode& inode = place.inode();
   SetAttributes changes;
   changes.valid = Valid::kSize;
   changes.size = size;
   if (!inode.no_privileges) {
-    uint32_t mode = TRY(inode.Stat()).mode;
-    if (uint32_t drop = PrivilegeBits(mode); drop != 0) {
+    Attributes attr = TRY(inode.Stat());
+    if (uint32_t drop = BitsLostByWriting(attr, creds); drop != 0) {
       changes.valid |= Valid::kMode;
-      changes.mode = mode & 07777 & ~drop;
+      changes.mode = attr.mode & 07777 & ~drop;
     }
   }
   return Apply(*place.dentry, changes);
@@ -155,16 +160,15 @@ Result<void> PrepareWrite(FileDescription& file, const Credentials& creds) {
   Inode& inode = path.inode();
   if (inode.no_privileges) return {};
   Attributes attr = TRY(inode.Stat());
-  uint32_t drop = PrivilegeBits(attr.mode);
-  if (drop != 0 && HasCapabilityFor(creds, CAP_FSETID, attr)) return {};
-  if (drop != 0) {
+  if (uint32_t drop = BitsLostByWriting(attr, creds); drop != 0) {
     SetAttributes changes;
     changes.valid = Valid::kMode;
     changes.mode = attr.mode & 07777 & ~drop;
     TRY(Apply(*path.dentry, changes));
   }
   if (inode.GetXattr("security.capability").ok()) TRY(inode.RemoveXattr("security.capability"));
-  inode.no_privileges = true;
+  // One who may leave the bits says nothing about the next writer.
+  inode.no_privileges = (attr.mode & (S_ISUID | S_ISGID)) == 0;
   return {};
 }
 

@@ -50,7 +50,7 @@ Result<void> CheckOpenFlags(int flags) {
   if ((flags & O_PATH) != 0) return {};
   if ((flags & kTmpFileBit) != 0) {
     if ((flags & O_DIRECTORY) == 0 || (flags & O_CREAT) != 0) return Errno::kEINVAL;
-    if ((AccessMask(flags) & kMayWrite) == 0) return Errno::kEINVAL;
+    if ((flags & O_ACCMODE) == O_RDONLY) return Errno::kEINVAL;
   } else if ((flags & (O_DIRECTORY | O_CREAT)) == (O_DIRECTORY | O_CREAT)) {
     return Errno::kEINVAL;
   }
@@ -95,7 +95,7 @@ Result<RefPtr<FileDescription>> Finish(const WalkContext& context, const Path& p
   } else {
     if (truncate && !inode.open_truncates()) {
       if (inode.write_count < 0) return Errno::kETXTBSY;
-      TRY(Truncate(place, 0));
+      TRY(Truncate(place, 0, *context.creds));
     }
     file = TRY(inode.Open(OpenOptions{.flags = flags}, *context.creds));
   }
@@ -151,17 +151,28 @@ Result<Created> LookupOrCreate(const WalkContext& context, const Path& directory
   return Created{std::move(child), true};
 }
 
+// O_CREAT of what somebody else put into a sticky directory that anybody can write to. Regular files and FIFOs are exempt while the
+// protected_regular and protected_fifos settings are 0, as they are here.
+Result<void> MayOpenInSticky(const Path& directory, const Path& place, const Credentials& creds) {
+  uint32_t type = place.dentry->type();
+  if (S_ISREG(type) || S_ISFIFO(type)) return {};
+  Attributes dir = TRY(directory.inode().Stat());
+  if ((dir.mode & (S_ISVTX | S_IWOTH)) != (S_ISVTX | S_IWOTH)) return {};
+  Attributes attr = TRY(place.inode().Stat());
+  return attr.uid == dir.uid || attr.uid == creds.fsuid ? Result<void>() : Errno::kEACCES;
+}
+
 Result<RefPtr<FileDescription>> OpenCreating(const WalkContext& context, Walker& walker, std::string_view name, int flags,
                                              uint32_t mode) {
   const bool exclusive = (flags & O_EXCL) != 0;
   std::string link_text;
   for (;;) {
     Walker::Last last = TRY(walker.WalkPrefix(name));
-    if (last.name.empty() || last.trailing_slash) return Errno::kEISDIR;
     if (!last.is_normal()) {
       TRY(walker.StepLast(last, true));
       return exclusive ? Errno::kEEXIST : Errno::kEISDIR;
     }
+    if (last.trailing_slash) return Errno::kEISDIR;
     Path directory = walker.Place();
     Created found = TRY(LookupOrCreate(context, directory, last.name, flags, mode));
     Path child{directory.mount, std::move(found.dentry)};
@@ -181,6 +192,7 @@ Result<RefPtr<FileDescription>> OpenCreating(const WalkContext& context, Walker&
     if (exclusive) return Errno::kEEXIST;
     Path place = walker.TakePlace();
     if (place.dentry->is_directory()) return Errno::kEISDIR;
+    TRY(MayOpenInSticky(directory, place, *context.creds));
     return Finish(context, place, flags, AccessMask(flags), false);
   }
 }

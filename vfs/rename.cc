@@ -67,7 +67,6 @@ Result<void> CheckNames(const Names& names, unsigned flags) {
   const bool exchange = (flags & RENAME_EXCHANGE) != 0;
   const Dentry& from = *names.from.parent.dentry;
   const Dentry& to = *names.to.parent.dentry;
-  if (names.old_child->negative()) return Errno::kENOENT;
   if ((flags & RENAME_NOREPLACE) != 0 && !names.new_child->negative()) return Errno::kEEXIST;
   if (exchange) {
     if (names.new_child->negative()) return Errno::kENOENT;
@@ -139,13 +138,15 @@ Result<void> Rename(const WalkContext& old_context, std::string_view old_name, c
   if (!IsNormal(names.from)) return Errno::kEBUSY;
   if (!IsNormal(names.to)) return (flags & RENAME_NOREPLACE) != 0 ? Errno::kEEXIST : Errno::kEBUSY;
   if (names.from.parent.mount->read_only()) return Errno::kEROFS;
-  if (names.from.name.size() > NAME_MAX || names.to.name.size() > NAME_MAX) return Errno::kENAMETOOLONG;
+  if (names.from.name.size() > NAME_MAX) return Errno::kENAMETOOLONG;
 
   Dentry& from = *names.from.parent.dentry;
   Dentry& to = *names.to.parent.dentry;
   {
     RenameLocks locks(from, to);
     names.old_child = TRY(from.ChildLocked(names.from.name));
+    if (names.old_child->negative()) return Errno::kENOENT;
+    if (names.to.name.size() > NAME_MAX) return Errno::kENAMETOOLONG;
     names.new_child = TRY(to.ChildLocked(names.to.name));
     TRY(CheckNames(names, flags));
     Inode& old_inode = *names.old_child->inode();
