@@ -108,7 +108,7 @@ Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttribute
     if (place.mount->read_only()) return Errno::kEROFS;
     TRY(InodePermission(inode, creds, kMayWrite));
     if (inode.write_count < 0) return Errno::kETXTBSY;
-    if (changes.valid == Valid::kSize) return Truncate(place, changes.size, creds);
+    if (changes.valid == Valid::kSize) return Truncate(place, changes.size, &creds);
   }
   if (place.mount->read_only()) return Errno::kEROFS;
   Attributes attr = TRY(inode.Stat());
@@ -130,14 +130,15 @@ Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttribute
   return Apply(*place.dentry, changes);
 }
 
-Result<void> Truncate(const Path& place, uint64_t size, const Credentials& creds) {
+Result<void> Truncate(const Path& place, uint64_t size, const Credentials* creds) {
   Inode& inode = place.inode();
   SetAttributes changes;
   changes.valid = Valid::kSize;
   changes.size = size;
   if (!inode.no_privileges) {
     Attributes attr = TRY(inode.Stat());
-    if (uint32_t drop = BitsLostByWriting(attr, creds); drop != 0) {
+    static const Credentials& nobody = *MakeRef<Credentials>().release();
+    if (uint32_t drop = BitsLostByWriting(attr, creds != nullptr ? *creds : nobody); drop != 0) {
       changes.valid |= Valid::kMode;
       changes.mode = attr.mode & 07777 & ~drop;
     }

@@ -98,7 +98,7 @@ Result<int64_t> FileDescription::Seek(int64_t offset, int whence) {
 
 Result<void> FileDescription::Truncate(uint64_t size) {
   if (!S_ISREG(inode().type())) return Errno::kEINVAL;
-  return vfs::Truncate(path_, size, creds_ ? *creds_ : Credentials());
+  return vfs::Truncate(path_, size, creds_.get());
 }
 
 Result<Attributes> FileDescription::Stat() { return inode().Stat(); }

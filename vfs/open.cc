@@ -95,7 +95,7 @@ Result<RefPtr<FileDescription>> Finish(const WalkContext& context, const Path& p
   } else {
     if (truncate && !inode.open_truncates()) {
       if (inode.write_count < 0) return Errno::kETXTBSY;
-      TRY(Truncate(place, 0, *context.creds));
+      TRY(Truncate(place, 0, context.creds.get()));
     }
     file = TRY(inode.Open(OpenOptions{.flags = flags}, *context.creds));
   }

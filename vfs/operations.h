@@ -30,8 +30,9 @@ Result<void> Rename(const WalkContext& old_context, std::string_view old_name, c
 Result<std::string> ReadLink(const WalkContext& context, std::string_view name, unsigned walk_flags);
 
 Result<void> SetAttr(const WalkContext& context, const Path& place, SetAttributes changes);  // chmod, chown, utimes, truncate rules
-// truncate(2) of a place that may be written, with the upkeep: set-user-ID bits go unless `creds` may keep them, inotify hears of it.
-Result<void> Truncate(const Path& place, uint64_t size, const Credentials& creds);
+// truncate(2) of a place that may be written, with the upkeep: set-user-ID bits go unless `creds` are known and may leave
+// them, inotify hears of it.
+Result<void> Truncate(const Path& place, uint64_t size, const Credentials* creds = nullptr);
 Result<void> Access(const WalkContext& context, const Path& place, int mask);                  // R_OK...; context.creds decides
 
 Result<std::string> GetXattr(const WalkContext& context, const Path& place, std::string_view name);

@@ -71,7 +71,7 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
     TRY(std::move(looked));
     if (!found.upper && found.lowers.empty()) return Errno::kENOENT;
     RefPtr<OverlayInode> inode = overlay().InodeFor(std::move(found.upper), found.lowers);
-    if (!inode->parent() && inode != overlay().overlay_root()) inode->SetName(this, name, found.below);
+    if (inode != overlay().overlay_root()) inode->AddName(this, name, found.below);
     return RefPtr<vfs::Inode>(std::move(inode));
   }
 }
@@ -174,7 +174,7 @@ Result<void> DirectoryInode::Link(std::string_view name, vfs::Inode& target) {
     if (whiteout) (void)MakeWhiteout(*upper_, name);
     return linked;
   }
-  if (!inode.parent()) inode.SetName(this, name, whiteout ? Below::kSomething : Below::kNothing);
+  inode.AddName(this, name, whiteout ? Below::kSomething : Below::kNothing);
   UpperChanged(name);
   return {};
 }

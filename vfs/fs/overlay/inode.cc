@@ -96,11 +96,26 @@ void OverlayInode::SetName(OverlayInode* parent, std::string_view name, Below be
   below_ = below;
 }
 
+void OverlayInode::AddName(OverlayInode* parent, std::string_view name, Below below) {
+  if (!parent_) return SetName(parent, name, below);
+  // One is enough to copy up by; a few more than that are kept at hand.
+  constexpr size_t kMaxOtherNames = 16;
+  if (IsAt(*parent, name) || S_ISDIR(type_) || other_names_.size() >= kMaxOtherNames) return;
+  for (const Name& other : other_names_) {
+    if (other.parent == parent && other.name == name) return;
+  }
+  other_names_.push_back({RefPtr<OverlayInode>(parent), std::string(name), below});
+}
+
 void OverlayInode::LeaveName(const OverlayInode& parent, std::string_view name) {
-  if (!IsAt(parent, name)) return;
-  parent_.reset();
-  name_.clear();
-  below_ = Below::kUnknown;
+  if (!IsAt(parent, name)) {
+    std::erase_if(other_names_, [&](const Name& other) { return other.parent == &parent && other.name == name; });
+    return;
+  }
+  if (other_names_.empty()) return SetName(nullptr, "", Below::kUnknown);
+  Name next = std::move(other_names_.back());
+  other_names_.pop_back();
+  SetName(next.parent.get(), next.name, next.below);
 }
 
 void OverlayInode::CoverName() {

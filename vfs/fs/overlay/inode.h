@@ -46,6 +46,8 @@ class OverlayInode : public vfs::Inode {
   bool IsAt(const OverlayInode& parent, std::string_view name) const { return parent_ == &parent && name_ == name; }
   Below below() const { return below_; }
   void SetName(OverlayInode* parent, std::string_view name, Below below);
+  // A name was looked up or made: the known one from now on, or one to fall back on when that is removed.
+  void AddName(OverlayInode* parent, std::string_view name, Below below);
   // A name was removed.
   void LeaveName(const OverlayInode& parent, std::string_view name);
   // A name that only the lower layer has was hidden by the upper one. May park.
@@ -77,6 +79,12 @@ class OverlayInode : public vfs::Inode {
   uint64_t ino_ = 0;  // as applications see it; 0: not asked for yet
   RefPtr<OverlayInode> parent_;
   std::string name_;
+  struct Name {
+    RefPtr<OverlayInode> parent;
+    std::string name;
+    Below below;
+  };
+  std::vector<Name> other_names_;  // of hard links
   // Of a file with a lower: how many names the lower layer counts (known once it matters), and how many of them the upper
   // layer hides or has copied.
   uint32_t lower_links_ = 0, covered_ = 0;

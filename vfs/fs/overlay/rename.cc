@@ -63,8 +63,10 @@ Result<void> DirectoryInode::Exchange(std::string_view old_name, OverlayInode& c
   TRY(target.PrepareToMove(new_name, other, *this));
   UpperLocks locks(*this, target);
   TRY(upper_->Rename(old_name, *child.upper(), *target.upper_, new_name, other.upper().get(), RENAME_EXCHANGE));
-  child.SetName(&target, new_name, Below::kUnknown);
-  other.SetName(this, old_name, Below::kUnknown);
+  child.LeaveName(*this, old_name);
+  other.LeaveName(target, new_name);
+  child.AddName(&target, new_name, Below::kUnknown);
+  other.AddName(this, old_name, Below::kUnknown);
   UpperChanged(old_name);
   target.UpperChanged(new_name);
   return {};
@@ -124,7 +126,8 @@ Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child
     if (replaces_directory) static_cast<DirectoryInode*>(replaced)->removed_ = true;
     replaced->LeaveName(target, new_name);
   }
-  child.SetName(&target, new_name, new_below);
+  child.LeaveName(*this, old_name);
+  child.AddName(&target, new_name, new_below);
   UpperChanged(old_name);
   target.UpperChanged(new_name);
   if (old_whiteout) return old_whiteout->Put(old_name);
