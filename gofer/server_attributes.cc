@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/host.h"
+#include "gofer/protocol/xattr.h"
 #include "gofer/server.h"
 
 namespace gofer {
@@ -24,17 +25,6 @@ timespec ToTimespec(int64_t ns) {
     seconds--;
   }
   return {.tv_sec = seconds, .tv_nsec = rest};
-}
-
-// Namespaces of extended attributes that the sandbox may see, and the narrower set that it may change: the others mean something to the
-// host (labels, capabilities, overlay layers).
-bool VisibleXattr(std::string_view name) {
-  return name.substr(0, 5) == "user." || name == "security.capability";
-}
-bool WritableXattr(std::string_view name) { return name.substr(0, 5) == "user."; }
-
-bool ValidXattrName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxName && name.find('\0') == std::string_view::npos;
 }
 
 }  // namespace

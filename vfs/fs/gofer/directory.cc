@@ -57,8 +57,8 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
     auto it = names_->find(name);
     if (it == names_->end()) return Errno::kENOENT;
     if (it->second.attributes != nullptr) {
-      std::unique_ptr<WireAttributes> attributes = std::move(it->second.attributes);
-      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
+      std::unique_ptr<Prefetched> known = std::move(it->second.attributes);
+      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, known->attributes, this, name)));
     }
   }
   Handle handle = TRY(EnsureHandle());

@@ -51,12 +51,20 @@ class DirectoryInode final : public GoferInode {
   Result<void> Sync();  // fsync(2)
 
  private:
+  struct Prefetched {
+    explicit Prefetched(const gofer::WireAttributes& from) : attributes(from) { count++; }
+    ~Prefetched() { count--; }
+    Prefetched(const Prefetched&) = delete;
+    Prefetched& operator=(const Prefetched&) = delete;
+    const gofer::WireAttributes attributes;
+    static inline size_t count = 0;  // in all directories
+  };
   // What is known of a name in a directory whose names are all known.
   struct Known {
     uint64_t ino = 0;  // visible
     uint8_t type = 0;
     // From the listing, until an inode was made of it, which knows better then.
-    std::unique_ptr<gofer::WireAttributes> attributes;
+    std::unique_ptr<Prefetched> attributes;
   };
   using Names = std::map<std::string, Known, std::less<>>;
 

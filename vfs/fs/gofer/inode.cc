@@ -4,6 +4,7 @@
 
 #include "base/event_loop.h"
 #include "base/kernel_lock.h"
+#include "gofer/protocol/xattr.h"
 #include "vfs/fs/gofer/directory.h"
 
 namespace goferfs {
@@ -152,11 +153,20 @@ Result<void> GoferInode::SetAttrCall(const vfs::SetAttributes& changes) {
 }
 
 Result<std::string> GoferInode::GetXattr(std::string_view name) {
+  if (!gofer::VisibleXattr(name)) return Errno::kEOPNOTSUPP;
+  bool capability = name == "security.capability";
+  if (no_xattrs_ || (capability && no_capability_)) return Errno::kENODATA;
   Handle handle = TRY(EnsureHandle());
   Exchange exchange(connection());
   exchange.Begin(Opcode::kGetXattr, handle);
   exchange.Put(gofer::XattrRequest{}).PutName(name);
-  Reader in = TRY(exchange.Run());
+  Result<Reader> reply = exchange.Run();
+  if (!reply.ok()) {
+    // Every write and every execve asks for this one, and hardly a file has it.
+    if (capability && reply.error() == Errno::kENODATA) no_capability_ = !gofer_fs().shared();
+    return reply.error();
+  }
+  Reader in = *reply;
   if (in.Rest().size() > gofer::kMaxXattrValue) return exchange.Broken();
   return std::string(in.Rest());
 }
@@ -164,6 +174,8 @@ Result<std::string> GoferInode::GetXattr(std::string_view name) {
 Result<void> GoferInode::SetXattr(std::string_view name, std::string_view value, int flags) {
   TRY(gofer_fs().CheckWritable());
   if (value.size() > gofer::kMaxXattrValue) return Errno::kE2BIG;
+  if (!gofer::WritableXattr(name)) return Errno::kEOPNOTSUPP;
+  no_xattrs_ = false;
   Handle handle = TRY(EnsureHandle());
   Exchange exchange(connection());
   exchange.Begin(Opcode::kSetXattr, handle);
@@ -174,6 +186,10 @@ Result<void> GoferInode::SetXattr(std::string_view name, std::string_view value,
 
 Result<void> GoferInode::RemoveXattr(std::string_view name) {
   TRY(gofer_fs().CheckWritable());
+  // vfs removes it before a write. The host does so too, as part of the write by the Sentry or of the gofer's chown, and would let neither
+  // of them do it apart from that.
+  if (name == "security.capability") return {};
+  if (!gofer::WritableXattr(name)) return Errno::kEOPNOTSUPP;
   Handle handle = TRY(EnsureHandle());
   Exchange exchange(connection());
   exchange.Begin(Opcode::kRemoveXattr, handle);
@@ -183,6 +199,7 @@ Result<void> GoferInode::RemoveXattr(std::string_view name) {
 }
 
 Result<std::vector<std::string>> GoferInode::ListXattr() {
+  if (no_xattrs_) return std::vector<std::string>{};
   Handle handle = TRY(EnsureHandle());
   Exchange exchange(connection());
   exchange.Begin(Opcode::kListXattr, handle);
@@ -194,6 +211,7 @@ Result<std::vector<std::string>> GoferInode::ListXattr() {
     names.emplace_back(rest.substr(0, end));
     rest.remove_prefix(end + 1);
   }
+  no_xattrs_ = names.empty() && !gofer_fs().shared();
   return names;
 }
 

@@ -120,6 +120,8 @@ class GoferInode : public vfs::Inode {
 
   const InodeKey key_;
   const uint32_t type_;
+  // Known, in exclusive mode, to have no extended attributes at all, or no security.capability.
+  bool no_xattrs_ = false, no_capability_ = false;
   RefPtr<DirectoryInode> parent_;
   std::string name_;
 };

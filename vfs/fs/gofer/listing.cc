@@ -12,7 +12,9 @@ using gofer::Reader;
 namespace {
 
 // Directories up to this size are remembered whole.
-constexpr size_t kMaxRemembered = 4096;
+constexpr size_t kMaxRemembered = 32768;
+// So many attributes that nobody asked for yet are kept, 100 bytes each.
+constexpr size_t kMaxPrefetched = 32768;
 // A directory that goes on for longer than this is a gofer gone mad.
 constexpr size_t kMaxEntries = size_t{1} << 24;
 // Offsets of "." and ".." come first.
@@ -56,8 +58,8 @@ Result<RefPtr<Listing>> DirectoryInode::List() {
         ino = gofer_fs().VisibleIno(entry.attributes.dev, entry.attributes.ino);
         type = static_cast<uint8_t>((entry.attributes.mode & S_IFMT) >> 12);
         // Files with several names may change through the others before anybody looks this one up.
-        if (entry.attributes.nlink == 1 || S_ISDIR(entry.attributes.mode)) {
-          known.attributes = std::make_unique<gofer::WireAttributes>(entry.attributes);
+        if (remember && Prefetched::count < kMaxPrefetched && (entry.attributes.nlink == 1 || S_ISDIR(entry.attributes.mode))) {
+          known.attributes = std::make_unique<Prefetched>(entry.attributes);
         }
       }
       if (remember) {
