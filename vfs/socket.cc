@@ -161,6 +161,8 @@ Result<void> ConnectBlocking(Socket& socket, const SocketCaller& caller, const S
 Result<size_t> SendBlocking(Socket& socket, const SocketCaller& caller, const IoVec& data, const SocketAddress* to,
                             ControlMessages* control, int flags) {
   const bool wait = !socket.nonblocking() && (flags & MSG_DONTWAIT) == 0;
+  ControlMessages none;
+  if (control == nullptr) control = &none;
   size_t sent = 0;
   for (;;) {
     const IoVec& rest = sent == 0 ? data : data.Slice(sent, data.size() - sent);

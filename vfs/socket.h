@@ -192,7 +192,7 @@ void InitSocket(Socket& socket, int flags, RefPtr<const Credentials> creds);
 // time-out is set. `flags` of accept4(2): SOCK_NONBLOCK, SOCK_CLOEXEC (left to the caller), else EINVAL.
 Result<RefPtr<Socket>> AcceptBlocking(Socket& socket, int flags, SocketAddress* peer);
 Result<void> ConnectBlocking(Socket& socket, const SocketCaller& caller, const SocketAddress& address);
-// A stream sends all, unless it fails in the middle.
+// A stream sends all, unless it fails in the middle. `control` may be null.
 Result<size_t> SendBlocking(Socket& socket, const SocketCaller& caller, const IoVec& data, const SocketAddress* to,
                             ControlMessages* control, int flags);
 Result<size_t> ReceiveBlocking(Socket& socket, const IoVec& to, int flags, ReceivedMessage* message);
