@@ -244,6 +244,14 @@ TEST_F(DevptsTest, PacketMode) {
   EXPECT_EQ(Read(master_), std::string(1, TIOCPKT_NOSTOP));
 }
 
+TEST_F(DevptsTest, AnInterruptLeavesWhatHasArrived) {
+  Pair();
+  Write(slave_, "prompt ");
+  Write(slave_, std::string(10000, 'x'));
+  Write(master_, "\3");
+  EXPECT_EQ(Read(master_, 20000), "prompt " + std::string(4096 - 7, 'x') + "^C");
+}
+
 TEST_F(DevptsTest, StoppedOutputWaits) {
   Pair();
   Write(master_, "\x13");

@@ -59,7 +59,9 @@ void Pty::Signal(int signal) {
 }
 
 void Pty::FlushOutput() {
-  output_.clear();
+  // What the master's own buffer has taken has arrived, and stays.
+  constexpr size_t kArrived = 4096;
+  if (output_.size() > kArrived) output_.resize(kArrived);
   Report(TIOCPKT_FLUSHWRITE);
   slave_queue.Notify(EPOLLOUT);
 }
