@@ -1,6 +1,7 @@
 #include "sentry/boot/sandbox_setup.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
@@ -55,6 +56,12 @@ void RaiseFileLimit() {
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) LOG_WARNING("cannot raise the limit of open files");
 }
 
+void LimitHeaps() {
+  // A heap of a thread's own gives memory back only after a look at /proc/sys/vm/overcommit_memory, which the filter answers
+  // with the end of the sandbox. The kernel lock keeps threads apart anyway.
+  mallopt(M_ARENA_MAX, 1);
+}
+
 void ResetSignals() {
   // Handlers and masks of the command line mean nothing here. SIGPIPE: a pipe that closed is an
   // error code to the kernel.
@@ -84,6 +91,7 @@ void CloseAllExcept(std::span<const int> keep) {
 
 Status SetUpProcess(BootConfig& config) {
   ResetSignals();
+  LimitHeaps();
   RETURN_IF_ERROR(AwaitRelease(config.sync));
   RETURN_IF_ERROR(BecomeUser(config.uid, config.gid));
 
