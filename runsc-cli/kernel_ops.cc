@@ -5,6 +5,7 @@
 
 #include "base/event_loop.h"
 #include "base/log.h"
+#include "runsc-cli/root_filesystem.h"
 #include "vfs/fs/host/host_file.h"
 #include "vfs/terminal.h"
 
@@ -102,6 +103,7 @@ void KernelOps::Exec(boot::ProcessSpec spec, std::vector<Fd> fds, ExecDone done)
     if (!started_) return done({"the container has not been started", Errno::kEINVAL}, 0);
     Result<kernel::ProcessSpec> process = ToKernelProcess(spec, std::move(fds), kernel_.user_ns);
     if (!process.ok()) return done({"cannot take over the descriptors", process.error()}, 0);
+    NameTerminal(*kernel_.namespaces.mount, *process);
     kernel::Kernel::StartError error;
     Result<RefPtr<Task>> task = kernel_.CreateProcess(*process, &error);
     if (!task.ok()) {

@@ -18,6 +18,7 @@
 #include "vfs/fs/tmpfs/shared_anonymous.h"
 #include "vfs/fs/tmpfs/tmpfs.h"
 #include "vfs/operations.h"
+#include "vfs/socket.h"
 #include "vfs/special_file.h"
 #include "vfs/terminal.h"
 
@@ -43,6 +44,14 @@ Result<RefPtr<vfs::FileSystem>> CreateProc(const vfs::MountRequest& request) {
 
 }  // namespace
 
+void NameTerminal(vfs::MountNamespace& mounts, const kernel::ProcessSpec& process) {
+  if (!process.terminal) return;
+  vfs::WalkContext context{.root = mounts.RootPath(), .start = mounts.RootPath(), .creds = process.creds};
+  Result<vfs::Path> directory = vfs::Walk(context, "/dev/pts", vfs::kWalkFollow | vfs::kWalkDirectory);
+  // Without a devpts the terminal has no name; nothing else depends on that.
+  if (directory.ok()) (void)devpts::Adopt(*directory, "/dev/pts", *process.files[0]).ok();
+}
+
 void RegisterFileSystems() {
   tmpfs::Register();
   devtmpfs::Register();
@@ -54,8 +63,15 @@ void RegisterFileSystems() {
                                }});
   vfs::RegisterCharDevice(5, 0, OpenControllingTerminal);
   vfs::RegisterCharDevice(5, 1, OpenControllingTerminal);
-  vfs::RegisterFifoOpener([](const vfs::SpecialOpen& open) { return pipefs::OpenFifo(open.place.inode(), open.flags); });
+  pipefs::RegisterFifos();
   unix_socket::Register();
+  vfs::Socket::SetCurrentCredentials([] {
+    kernel::Task* task = kernel::Task::CurrentOrNull();
+    if (task == nullptr) return vfs::SocketCredentials{};
+    return vfs::SocketCredentials{.pid = task->thread_group().tgid(*kernel::Kernel::Get().pid_ns),
+                                  .uid = task->creds()->euid,
+                                  .gid = task->creds()->egid};
+  });
   kernel::RegisterTerminalOwner();
   kernel::RegisterSignalSource();
   mm::SetSharedAnonymousFactory(tmpfs::CreateSharedAnonymous);

@@ -8,6 +8,7 @@
 #include "base/ref.h"
 #include "sentry/boot/boot.h"
 #include "sentry/boot/status.h"
+#include "sentry/kernel/kernel.h"
 #include "vfs/fs/gofer/connection.h"
 #include "vfs/mount.h"
 
@@ -19,5 +20,8 @@ void RegisterFileSystems();
 // On a fiber. Errors say which mount and why.
 boot::StatusOr<RefPtr<vfs::MountNamespace>> AssembleRoot(const boot::BootConfig& config, const RefPtr<goferfs::Connection>& gofer,
                                                          const RefPtr<const Credentials>& creds);
+
+// Gives the terminal that a process is started on a name in the container's /dev/pts, for ttyname(3). On a fiber.
+void NameTerminal(vfs::MountNamespace& mounts, const kernel::ProcessSpec& process);
 
 }  // namespace cli

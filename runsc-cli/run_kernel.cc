@@ -117,6 +117,7 @@ void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) 
       for (Fd& fd : config.extra_fds) files.push_back(std::move(fd));
       Result<kernel::ProcessSpec> process = cli::ToKernelProcess(config.spec.process, std::move(files), kernel->user_ns);
       if (!process.ok()) ReportFailure(config.sync, StrCat("stdio: ", base::ErrnoText(process.error())));
+      cli::NameTerminal(*kernel->namespaces.mount, *process);
       kernel::Kernel::StartError error;
       Result<RefPtr<kernel::Task>> init = kernel->CreateProcess(*process, &error);
       if (!init.ok()) ReportFailure(config.sync, StrCat(error.what, ": ", base::ErrnoText(error.error)));

@@ -7,6 +7,7 @@
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 #include "vfs/file_lock.h"
+#include "vfs/fs/devpts/devpts.h"
 #include "vfs/fs/pipe/pipe_file.h"
 #include "vfs/fs/tmpfs/memfd.h"
 
@@ -186,6 +187,12 @@ Result<uint64_t> SysIoctl(Task& task, FdArg fd, uint32_t request, uint64_t argum
     case FIGETBSZ:
       TRY(task.mm().Write<int>(argument, static_cast<int>(TRY(file->Stat()).blksize)));
       return 0;
+    case devpts::kTIOCGPTPEER: {
+      auto* master = vfs::FileAs<devpts::MasterFile>(file.get());
+      if (master == nullptr) return Errno::kENOTTY;
+      const int flags = static_cast<int>(argument);
+      return static_cast<uint64_t>(TRY(task.InstallFd(TRY(devpts::OpenPeer(*master, flags, task.creds())), (flags & O_CLOEXEC) != 0)));
+    }
     default:
       break;
   }
