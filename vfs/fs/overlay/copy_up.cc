@@ -1,5 +1,6 @@
-// Copying a file to the upper layer, before its first change. A regular file is copied without a name, so that nobody sees half
-// of it, and is then linked in; changes of names in the meantime are noticed under the lock of the upper directory.
+// Copying a file to the upper layer, before its first change. A regular file is copied without a
+// name, so that nobody sees half of it, and is then linked in; changes of names in the meantime are
+// noticed under the lock of the upper directory.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -129,7 +130,8 @@ Result<void> OverlayInode::CopyUpRegular(uint64_t max_size, const vfs::Attribute
   return {};
 }
 
-Result<RefPtr<vfs::Inode>> OverlayInode::MakeCopy(vfs::Inode& directory, const vfs::Attributes& attr) {
+Result<RefPtr<vfs::Inode>> OverlayInode::MakeCopy(vfs::Inode& directory,
+                                                  const vfs::Attributes& attr) {
   if (S_ISDIR(type_)) return directory.Mkdir(name_, OptionsOf(attr));
   if (!S_ISLNK(type_)) return directory.Mknod(name_, OptionsOf(attr));
   return directory.Symlink(name_, TRY(lower_->ReadLink(*LayerCredentials())), OptionsOf(attr));

@@ -1,5 +1,6 @@
-// Moving a directory that a lower layer has. Linux refuses (EXDEV) unless a redirect may be left behind, and mv(1) then copies
-// the tree; here it is copied up whole and renamed, so that whoever has files of it open keeps them.
+// Moving a directory that a lower layer has. Linux refuses (EXDEV) unless a redirect may be left
+// behind, and mv(1) then copies the tree; here it is copied up whole and renamed, so that whoever
+// has files of it open keeps them.
 
 #include <sys/stat.h>
 
@@ -9,15 +10,17 @@
 
 namespace overlay {
 
-// The directory that is to be gone through next, if the entry is one. Other fibers may use the names meanwhile: whatever they do
-// leaves something in the upper layer.
+// The directory that is to be gone through next, if the entry is one. Other fibers may use the
+// names meanwhile: whatever they do leaves something in the upper layer.
 Result<RefPtr<DirectoryInode>> DirectoryInode::CopyUpEntry(const std::string& name) {
   Result<RefPtr<vfs::Inode>> found = Errno::kENOENT;
   {
     vfs::DirectoryLock::Shared lock(directory_lock);
     found = Lookup(name);
   }
-  if (!found.ok()) return found.error() == Errno::kENOENT ? Result<RefPtr<DirectoryInode>>(nullptr) : found.error();
+  if (!found.ok())
+    return found.error() == Errno::kENOENT ? Result<RefPtr<DirectoryInode>>(nullptr)
+                                           : found.error();
   auto& child = static_cast<OverlayInode&>(**found);
   Result<void> copied = child.CopyUp();
   if (S_ISDIR(child.type())) {
@@ -52,7 +55,8 @@ Result<void> DirectoryInode::CopyUpTree() {
       levels.pop_back();
       continue;
     }
-    RefPtr<DirectoryInode> below = TRY(directory.CopyUpEntry(level.names->entries[level.next++].name));
+    RefPtr<DirectoryInode> below =
+        TRY(directory.CopyUpEntry(level.names->entries[level.next++].name));
     if (below) {
       RefPtr<Listing> names = TRY(below->List());
       levels.push_back({std::move(below), std::move(names)});

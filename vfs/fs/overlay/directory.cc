@@ -8,21 +8,24 @@
 
 namespace overlay {
 
-DirectoryInode::DirectoryInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper, const Layers& lowers)
-    : OverlayInode(fs, std::move(upper), lowers.empty() ? nullptr : lowers.front()), lowers_(lowers) {
+DirectoryInode::DirectoryInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper,
+                               const Layers& lowers)
+    : OverlayInode(fs, std::move(upper), lowers.empty() ? nullptr : lowers.front()),
+      lowers_(lowers) {
   for (const RefPtr<vfs::Inode>& lower : lowers_) revalidates_ |= lower->revalidates();
 }
 
 Result<vfs::Attributes> DirectoryInode::Stat() {
   Result<vfs::Attributes> attr = OverlayInode::Stat();
   if (!attr.ok()) return attr;
-  // As Linux: nobody counts the subdirectories of all layers, and 1 keeps find(1) from relying on it.
+  // As Linux: nobody counts the subdirectories of all layers, and 1 keeps find(1) from relying on
+  // it.
   if (merged()) attr->nlink = 1;
   if (removed_) attr->nlink = 0;
   return attr;
 }
 
-// --- lookups -----------------------------------------------------------------------------------------------------------
+// --- lookups -----------------------------------------------------------------
 
 Result<void> DirectoryInode::Find(std::string_view name, Found* result) {
   Found& found = *result;
@@ -55,7 +58,8 @@ Result<void> DirectoryInode::Find(std::string_view name, Found* result) {
       break;
     }
     found.lowers.push_back(*std::move(inode));
-    if (&lower != &lowers_.back() && TRY(IsOpaque(*found.lowers.back(), overlay().opaque_xattr()))) break;
+    if (&lower != &lowers_.back() && TRY(IsOpaque(*found.lowers.back(), overlay().opaque_xattr())))
+      break;
   }
   return {};
 }
@@ -97,11 +101,12 @@ bool DirectoryInode::Revalidate(std::string_view name, vfs::Inode* child) {
     Result<RefPtr<vfs::Inode>> entry = LookupIn(*upper_, name);
     if (entry.ok()) return false;
   }
-  if (lowers_.size() == 1) return lower_->Revalidate(name, inode == nullptr ? nullptr : inode->lower().get());
+  if (lowers_.size() == 1)
+    return lower_->Revalidate(name, inode == nullptr ? nullptr : inode->lower().get());
   return false;
 }
 
-// --- making names ------------------------------------------------------------------------------------------------------
+// --- making names ------------------------------------------------------------
 
 Result<bool> DirectoryInode::RemoveWhiteout(std::string_view name) {
   Result<RefPtr<vfs::Inode>> there = upper_->Lookup(name);
@@ -138,22 +143,29 @@ Result<RefPtr<OverlayInode>> DirectoryInode::Make(std::string_view name, Maker m
   return inode;
 }
 
-Result<RefPtr<vfs::Inode>> DirectoryInode::Create(std::string_view name, const vfs::CreateOptions& options) {
-  return RefPtr<vfs::Inode>(TRY(Make(name, [&](vfs::Inode& upper) { return upper.Create(name, options); })));
+Result<RefPtr<vfs::Inode>> DirectoryInode::Create(std::string_view name,
+                                                  const vfs::CreateOptions& options) {
+  return RefPtr<vfs::Inode>(
+      TRY(Make(name, [&](vfs::Inode& upper) { return upper.Create(name, options); })));
 }
 
-Result<RefPtr<vfs::Inode>> DirectoryInode::Mkdir(std::string_view name, const vfs::CreateOptions& options) {
-  return RefPtr<vfs::Inode>(TRY(Make(name, [&](vfs::Inode& upper) { return upper.Mkdir(name, options); })));
+Result<RefPtr<vfs::Inode>> DirectoryInode::Mkdir(std::string_view name,
+                                                 const vfs::CreateOptions& options) {
+  return RefPtr<vfs::Inode>(
+      TRY(Make(name, [&](vfs::Inode& upper) { return upper.Mkdir(name, options); })));
 }
 
-Result<RefPtr<vfs::Inode>> DirectoryInode::Mknod(std::string_view name, const vfs::CreateOptions& options) {
+Result<RefPtr<vfs::Inode>> DirectoryInode::Mknod(std::string_view name,
+                                                 const vfs::CreateOptions& options) {
   if (S_ISCHR(options.mode) && options.rdev == 0) return Errno::kEPERM;  // it would be a whiteout
-  return RefPtr<vfs::Inode>(TRY(Make(name, [&](vfs::Inode& upper) { return upper.Mknod(name, options); })));
+  return RefPtr<vfs::Inode>(
+      TRY(Make(name, [&](vfs::Inode& upper) { return upper.Mknod(name, options); })));
 }
 
 Result<RefPtr<vfs::Inode>> DirectoryInode::Symlink(std::string_view name, std::string_view target,
                                                    const vfs::CreateOptions& options) {
-  return RefPtr<vfs::Inode>(TRY(Make(name, [&](vfs::Inode& upper) { return upper.Symlink(name, target, options); })));
+  return RefPtr<vfs::Inode>(
+      TRY(Make(name, [&](vfs::Inode& upper) { return upper.Symlink(name, target, options); })));
 }
 
 Result<RefPtr<vfs::Inode>> DirectoryInode::CreateUnnamed(const vfs::CreateOptions& options) {
@@ -179,11 +191,12 @@ Result<void> DirectoryInode::Link(std::string_view name, vfs::Inode& target) {
   return {};
 }
 
-// --- removing names ----------------------------------------------------------------------------------------------------
+// --- removing names ----------------------------------------------------------
 
 Result<bool> DirectoryInode::HasBelow(std::string_view name, const OverlayInode& child) {
   if (!has_lowers()) return false;
-  if (child.IsAt(*this, name) && child.below() != Below::kUnknown) return child.below() == Below::kSomething;
+  if (child.IsAt(*this, name) && child.below() != Below::kUnknown)
+    return child.below() == Below::kSomething;
   for (const RefPtr<vfs::Inode>& lower : lowers_) {
     Result<RefPtr<vfs::Inode>> inode = LookupIn(*lower, name);
     if (inode.ok()) return !TRY(IsWhiteout(**inode));
@@ -192,7 +205,8 @@ Result<bool> DirectoryInode::HasBelow(std::string_view name, const OverlayInode&
   return false;
 }
 
-Result<void> DirectoryInode::RemoveUpper(vfs::Inode& entry, std::string_view name, OverlayInode& child) {
+Result<void> DirectoryInode::RemoveUpper(vfs::Inode& entry, std::string_view name,
+                                         OverlayInode& child) {
   if (!S_ISDIR(entry.type())) return upper_->Unlink(name, entry);
   Result<void> removed = upper_->Rmdir(name, entry);
   if (removed.ok() || removed.error() != Errno::kENOTEMPTY) return removed;

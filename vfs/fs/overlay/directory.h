@@ -1,10 +1,11 @@
 #pragma once
 
-// Directories: names of the upper layer over those of the lower ones. One without lower layers, or an opaque one, is just the
-// upper layer's.
+// Directories: names of the upper layer over those of the lower ones. One without lower layers, or
+// an opaque one, is just the upper layer's.
 //
-// The vfs core holds the overlay directory's lock around lookups and changes of names. Copying a file up makes names without
-// it, so what the upper directory has may only be relied on under the upper directory's own lock.
+// The vfs core holds the overlay directory's lock around lookups and changes of names. Copying a
+// file up makes names without it, so what the upper directory has may only be relied on under the
+// upper directory's own lock.
 
 #include <string>
 #include <vector>
@@ -26,19 +27,24 @@ class DirectoryInode final : public OverlayInode {
   Result<vfs::Attributes> Stat() override;
   Result<RefPtr<vfs::Inode>> Lookup(std::string_view name) override;
   void LookupAhead(std::string_view rest, int access) override;
-  Result<RefPtr<vfs::Inode>> Create(std::string_view name, const vfs::CreateOptions& options) override;
-  Result<RefPtr<vfs::Inode>> Mkdir(std::string_view name, const vfs::CreateOptions& options) override;
-  Result<RefPtr<vfs::Inode>> Mknod(std::string_view name, const vfs::CreateOptions& options) override;
-  Result<RefPtr<vfs::Inode>> Symlink(std::string_view name, std::string_view target, const vfs::CreateOptions& options) override;
+  Result<RefPtr<vfs::Inode>> Create(std::string_view name,
+                                    const vfs::CreateOptions& options) override;
+  Result<RefPtr<vfs::Inode>> Mkdir(std::string_view name,
+                                   const vfs::CreateOptions& options) override;
+  Result<RefPtr<vfs::Inode>> Mknod(std::string_view name,
+                                   const vfs::CreateOptions& options) override;
+  Result<RefPtr<vfs::Inode>> Symlink(std::string_view name, std::string_view target,
+                                     const vfs::CreateOptions& options) override;
   Result<void> Link(std::string_view name, vfs::Inode& target) override;
   Result<void> Unlink(std::string_view name, vfs::Inode& child) override;
   Result<void> Rmdir(std::string_view name, vfs::Inode& child) override;
-  Result<void> Rename(std::string_view old_name, vfs::Inode& child, vfs::Inode& new_parent, std::string_view new_name,
-                      vfs::Inode* replaced, unsigned flags) override;
+  Result<void> Rename(std::string_view old_name, vfs::Inode& child, vfs::Inode& new_parent,
+                      std::string_view new_name, vfs::Inode* replaced, unsigned flags) override;
   Result<RefPtr<vfs::Inode>> CreateUnnamed(const vfs::CreateOptions& options) override;
   bool Revalidate(std::string_view name, vfs::Inode* child) override;
   bool revalidates() const override { return revalidates_; }
-  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
+  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options,
+                                            const Credentials& creds) override;
 
   // Whether lower layers count.
   bool has_lowers() const { return !lowers_.empty() && !sealed_; }
@@ -82,12 +88,14 @@ class DirectoryInode final : public OverlayInode {
   Result<void> Seal();
   // Gives a copied-up file this name in the upper layer, which may have got it by another name.
   Result<void> EnsureUpperName(std::string_view name, OverlayInode& child);
-  Result<void> PrepareToMove(std::string_view name, OverlayInode& child, const DirectoryInode& target);
-  Result<void> Exchange(std::string_view old_name, OverlayInode& child, DirectoryInode& target, std::string_view new_name,
-                        OverlayInode& other);
+  Result<void> PrepareToMove(std::string_view name, OverlayInode& child,
+                             const DirectoryInode& target);
+  Result<void> Exchange(std::string_view old_name, OverlayInode& child, DirectoryInode& target,
+                        std::string_view new_name, OverlayInode& other);
 
   const Layers lowers_;
-  bool sealed_ = false;   // an opaque directory whose lower layers are kept for those who are reading them
+  bool sealed_ =
+      false;  // an opaque directory whose lower layers are kept for those who are reading them
   bool removed_ = false;  // by rmdir(2) or by being replaced
   bool revalidates_ = false;
   uint64_t changes_ = 0;  // of the upper directory's names by copying up, and of has_lowers()

@@ -79,7 +79,8 @@ void OverlayFileSystem::ForgetUpperDentry(const OverlayInode& directory, std::st
     path.push_back(at);
   }
   RefPtr<vfs::Dentry> dentry = options_.upper_dentry;
-  for (; dentry && !path.empty(); path.pop_back()) dentry = dentry->CachedChild(path.back()->name());
+  for (; dentry && !path.empty(); path.pop_back())
+    dentry = dentry->CachedChild(path.back()->name());
   if (dentry) dentry = dentry->CachedChild(name);
   if (dentry) dentry->Forget();
 }
@@ -98,7 +99,8 @@ RefPtr<OverlayInode> OverlayFileSystem::Find(const vfs::Inode& layer_inode) {
   return RefPtr<OverlayInode>::Adopt(it->second);
 }
 
-std::optional<OverlayFileSystem::Saved> OverlayFileSystem::TakeSaved(const vfs::Inode* upper, const vfs::Inode* lower) {
+std::optional<OverlayFileSystem::Saved> OverlayFileSystem::TakeSaved(const vfs::Inode* upper,
+                                                                     const vfs::Inode* lower) {
   if (saved_.empty()) return std::nullopt;
   if (upper != nullptr) {
     auto it = saved_uppers_.find(upper);
@@ -152,7 +154,8 @@ void OverlayFileSystem::Unregister(OverlayInode& inode) {
                 (inode.upper_ || inode.covered_ > 0);
   if (!needed) return;
   if (inode.upper_) saved_uppers_[inode.upper_.get()] = inode.lower_.get();
-  saved_[inode.lower_.get()] = Saved{inode.lower_, inode.upper_, inode.lower_links_, inode.covered_, inode.ino_};
+  saved_[inode.lower_.get()] =
+      Saved{inode.lower_, inode.upper_, inode.lower_links_, inode.covered_, inode.ino_};
 }
 
 }  // namespace overlay

@@ -2,10 +2,10 @@
 
 // The file system object: which inodes there are, and their numbers.
 //
-// An overlay inode stands for one file of the upper layer, or one of a lower layer, or both once it was copied up. There is
-// at most one for each file of a layer, so hard links of a lower file share theirs, and what was copied up by one name is
-// seen by all. The map is weak; what must outlive an inode (a copied-up file some names of which are in the lower layer only)
-// is kept in `saved_`.
+// An overlay inode stands for one file of the upper layer, or one of a lower layer, or both once it
+// was copied up. There is at most one for each file of a layer, so hard links of a lower file share
+// theirs, and what was copied up by one name is seen by all. The map is weak; what must outlive an
+// inode (a copied-up file some names of which are in the lower layer only) is kept in `saved_`.
 
 #include <optional>
 #include <string>
@@ -36,10 +36,12 @@ class OverlayFileSystem final : public vfs::FileSystem {
   bool IsPrivateXattr(std::string_view name) const { return name.starts_with(xattr_prefix_); }
   RefPtr<OverlayInode> overlay_root() const { return root_; }
 
-  // The inode for a file of these layers; a directory has any number of lower ones, everything else one layer.
+  // The inode for a file of these layers; a directory has any number of lower ones, everything else
+  // one layer.
   RefPtr<OverlayInode> InodeFor(RefPtr<vfs::Inode> upper, const Layers& lowers);
 
-  // The number that a layer's file has by nature: its own where it comes from the first layer that was asked about.
+  // The number that a layer's file has by nature: its own where it comes from the first layer that
+  // was asked about.
   uint64_t NaturalIno(uint64_t dev, uint64_t ino) {
     return dev == devices_.front() ? ino : MixedIno(dev, ino);
   }
@@ -51,7 +53,8 @@ class OverlayFileSystem final : public vfs::FileSystem {
     auto it = inos_.find(natural);
     return it == inos_.end() ? std::nullopt : std::optional<uint64_t>(it->second);
   }
-  // The upper directory of `directory` has changed at `name`: drops what the upper layer's own dentry cache knows of it.
+  // The upper directory of `directory` has changed at `name`: drops what the upper layer's own
+  // dentry cache knows of it.
   void ForgetUpperDentry(const OverlayInode& directory, std::string_view name);
   // A name was removed from the upper layer; the last one takes the number along.
   void UpperRemoved(vfs::Inode& upper);

@@ -13,15 +13,10 @@
 #include "gofer/testing.h"
 #include "vfs/fs/gofer/connection.h"
 #include "vfs/fs/gofer/gofer_fs.h"
-#include "vfs/fs/overlay/overlay_fs.h"
-#include "vfs/fs/tmpfs/tmpfs.h"
-#include "vfs/testing/world.h"
+#include "vfs/fs/overlay/test_util.h"
 
 namespace overlay {
 namespace {
-
-using namespace vfs;  // NOLINT: the harness
-using Names = std::vector<std::string>;
 
 class OverlayOverGofer : public testing::Test {
  protected:
@@ -29,10 +24,12 @@ class OverlayOverGofer : public testing::Test {
     gofer::TestGofer gofer({{host_.path(), true}});
     connection_ = goferfs::Connection::Create(gofer.TakeSocket());
     RunOnFiber([&] {
-      RefPtr<FileSystem> files = goferfs::Create(connection_, {.shared = shared, .read_only = true}).value();
-      auto creds = MakeRef<Credentials>();
-      RefPtr<FileSystem> upper = tmpfs::TmpFileSystem::Create("tmpfs", "mode=755", *creds).value();
-      World w(CreateOverlay({.upper = upper->root(), .lowers = {files->root()}, .layers = {upper, files}}).value());
+      RefPtr<FileSystem> files =
+          goferfs::Create(connection_, {.shared = shared, .read_only = true}).value();
+      RefPtr<FileSystem> upper = NewTmpfs();
+      World w(CreateOverlay(
+                  {.upper = upper->root(), .lowers = {files->root()}, .layers = {upper, files}})
+                  .value());
       body(w);
     });
     KernelLock::Section section;
@@ -94,7 +91,8 @@ TEST_F(OverlayOverGofer, ChangesNeverReachTheHost) {
     EXPECT_EQ(w.ReadFile("/moved/other"), "new");
     EXPECT_EQ(w.Stat("/moved/other")->ino, w.Stat("/moved/file")->ino);
     EXPECT_EQ(w.Stat("/moved/other")->nlink, 2u);
-    for (const char* name : {"/moved/file", "/moved/link", "/moved/other", "/moved/sub/deep"}) CHECK_OK(Unlink(w.context, name));
+    for (const char* name : {"/moved/file", "/moved/link", "/moved/other", "/moved/sub/deep"})
+      CHECK_OK(Unlink(w.context, name));
     CHECK_OK(Rmdir(w.context, "/moved/sub"));
     CHECK_OK(Rmdir(w.context, "/moved"));
     EXPECT_EQ(w.List("/"), Names{});
@@ -105,20 +103,22 @@ TEST_F(OverlayOverGofer, ChangesNeverReachTheHost) {
 
 TEST_F(OverlayOverGofer, SharedFilesAreLookedAtAgain) {
   host_.Write("file", "1");
-  Run([&](World& w) {
-    EXPECT_EQ(w.ReadFile("/file"), "1");
-    EXPECT_EQ(ErrorOf(w.Stat("/late")), Errno::kENOENT);
-    host_.Write("late", "x");
-    EXPECT_EQ(w.ReadFile("/late"), "x");
-    ASSERT_EQ(unlink((host_ / "file").c_str()), 0);
-    EXPECT_EQ(ErrorOf(w.Stat("/file")), Errno::kENOENT);
-    w.WriteFile("/file", "mine");
-    host_.Write("file", "theirs");
-    EXPECT_EQ(w.ReadFile("/file"), "mine");
-    CHECK_OK(Unlink(w.context, "/late"));
-    host_.Write("late", "again");
-    EXPECT_EQ(ErrorOf(w.Stat("/late")), Errno::kENOENT);
-  }, true);
+  Run(
+      [&](World& w) {
+        EXPECT_EQ(w.ReadFile("/file"), "1");
+        EXPECT_EQ(ErrorOf(w.Stat("/late")), Errno::kENOENT);
+        host_.Write("late", "x");
+        EXPECT_EQ(w.ReadFile("/late"), "x");
+        ASSERT_EQ(unlink((host_ / "file").c_str()), 0);
+        EXPECT_EQ(ErrorOf(w.Stat("/file")), Errno::kENOENT);
+        w.WriteFile("/file", "mine");
+        host_.Write("file", "theirs");
+        EXPECT_EQ(w.ReadFile("/file"), "mine");
+        CHECK_OK(Unlink(w.context, "/late"));
+        host_.Write("late", "again");
+        EXPECT_EQ(ErrorOf(w.Stat("/late")), Errno::kENOENT);
+      },
+      true);
 }
 
 }  // namespace

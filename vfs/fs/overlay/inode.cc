@@ -9,8 +9,12 @@
 
 namespace overlay {
 
-OverlayInode::OverlayInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper, RefPtr<vfs::Inode> lower)
-    : Inode(fs), upper_(std::move(upper)), lower_(std::move(lower)), type_((upper_ ? upper_ : lower_)->type()) {
+OverlayInode::OverlayInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper,
+                           RefPtr<vfs::Inode> lower)
+    : Inode(fs),
+      upper_(std::move(upper)),
+      lower_(std::move(lower)),
+      type_((upper_ ? upper_ : lower_)->type()) {
   fs->Register(*this);
   // A socket or pipe that an earlier inode for this file has left there.
   if (upper_) attached = std::move(upper_->attached);
@@ -24,7 +28,8 @@ void OverlayInode::OnZeroRefs() {
   if (!locked) KernelLock::Lock();
   overlay().Unregister(*this);
   if (attached && upper_) upper_->attached = std::move(attached);
-  // Chains of parents that only their children held are as deep as the guest made them: not by recursion.
+  // Chains of parents that only their children held are as deep as the guest made them: not by
+  // recursion.
   RefPtr<OverlayInode> parent = std::move(parent_);
   delete this;
   while (parent && parent->refs() == 1) {
@@ -45,7 +50,8 @@ Result<void> OverlayInode::ResolveIno(const vfs::Attributes& attr) {
 Result<vfs::Attributes> OverlayInode::Stat() {
   Result<vfs::Attributes> attr = real().Stat();
   if (!attr.ok()) return attr;
-  if (ino_ == 0) [[unlikely]] TRY(ResolveIno(*attr));
+  if (ino_ == 0) [[unlikely]]
+    TRY(ResolveIno(*attr));
   attr->dev = fs_->dev();
   attr->ino = ino_;
   attr->nlink += upper_ ? lower_links_ - covered_ : -covered_;
@@ -62,7 +68,8 @@ Result<void> OverlayInode::SetAttr(const vfs::SetAttributes& changes) {
   return upper_->SetAttr(changes);
 }
 
-Result<RefPtr<vfs::FileDescription>> OverlayInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
+Result<RefPtr<vfs::FileDescription>> OverlayInode::Open(const vfs::OpenOptions& options,
+                                                        const Credentials& creds) {
   return real().Open(options, creds);
 }
 
@@ -109,7 +116,8 @@ void OverlayInode::AddName(OverlayInode* parent, std::string_view name, Below be
 
 void OverlayInode::LeaveName(const OverlayInode& parent, std::string_view name) {
   if (!IsAt(parent, name)) {
-    std::erase_if(other_names_, [&](const Name& other) { return other.parent == &parent && other.name == name; });
+    std::erase_if(other_names_,
+                  [&](const Name& other) { return other.parent == &parent && other.name == name; });
     return;
   }
   if (other_names_.empty()) return SetName(nullptr, "", Below::kUnknown);

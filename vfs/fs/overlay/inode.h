@@ -1,10 +1,11 @@
 #pragma once
 
-// What all inodes of an overlay have in common: which layers have the file, its identity, one of its names, and copying
-// it up.
+// What all inodes of an overlay have in common: which layers have the file, its identity, one of
+// its names, and copying it up.
 //
-// `upper` is set once and never changes, `lower` is constant, so either may be used across parks. A name of the file is known
-// as long as it has one that was looked up; copying up gives the copy that name.
+// `upper` is set once and never changes, `lower` is constant, so either may be used across parks. A
+// name of the file is known as long as it has one that was looked up; copying up gives the copy
+// that name.
 
 #include <string>
 #include <string_view>
@@ -24,7 +25,8 @@ class OverlayInode : public vfs::Inode {
   uint32_t type() const final { return type_; }
   Result<void> SetAttr(const vfs::SetAttributes& changes) override;
   Result<std::string> ReadLink(const Credentials& creds) override { return real().ReadLink(creds); }
-  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
+  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options,
+                                            const Credentials& creds) override;
   Result<std::string> GetXattr(std::string_view name) override;
   Result<void> SetXattr(std::string_view name, std::string_view value, int flags) override;
   Result<void> RemoveXattr(std::string_view name) override;
@@ -36,17 +38,21 @@ class OverlayInode : public vfs::Inode {
   vfs::Inode& real() const { return upper_ ? *upper_ : *lower_; }
   Result<uint64_t> Ino();
 
-  // Makes sure that the upper layer has the file, with its directories, owners, times and attributes; of a regular file no more than
-  // `max_size` bytes. May park. EROFS; ENOENT for what is no regular file and has no name any more.
+  // Makes sure that the upper layer has the file, with its directories, owners, times and
+  // attributes; of a regular file no more than `max_size` bytes. May park. EROFS; ENOENT for what
+  // is no regular file and has no name any more.
   Result<void> CopyUp(uint64_t max_size = UINT64_MAX);
 
   // The known name.
   const RefPtr<OverlayInode>& parent() const { return parent_; }
   const std::string& name() const { return name_; }
-  bool IsAt(const OverlayInode& parent, std::string_view name) const { return parent_ == &parent && name_ == name; }
+  bool IsAt(const OverlayInode& parent, std::string_view name) const {
+    return parent_ == &parent && name_ == name;
+  }
   Below below() const { return below_; }
   void SetName(OverlayInode* parent, std::string_view name, Below below);
-  // A name was looked up or made: the known one from now on, or one to fall back on when that is removed.
+  // A name was looked up or made: the known one from now on, or one to fall back on when that is
+  // removed.
   void AddName(OverlayInode* parent, std::string_view name, Below below);
   // A name was removed.
   void LeaveName(const OverlayInode& parent, std::string_view name);
@@ -85,8 +91,8 @@ class OverlayInode : public vfs::Inode {
     Below below;
   };
   std::vector<Name> other_names_;  // of hard links
-  // Of a file with a lower: how many names the lower layer counts (known once it matters), and how many of them the upper
-  // layer hides or has copied.
+  // Of a file with a lower: how many names the lower layer counts (known once it matters), and how
+  // many of them the upper layer hides or has copied.
   uint32_t lower_links_ = 0, covered_ = 0;
   vfs::DirectoryLock copy_lock_;
 };

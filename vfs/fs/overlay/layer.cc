@@ -61,7 +61,8 @@ RefPtr<vfs::Dentry> DetachedDentry(vfs::Inode& inode) {
 }
 
 Result<RefPtr<vfs::FileDescription>> OpenLayer(RefPtr<vfs::Dentry> detached, int flags) {
-  RefPtr<vfs::FileDescription> file = TRY(detached->inode()->Open(vfs::OpenOptions{.flags = flags}, *LayerCredentials()));
+  RefPtr<vfs::FileDescription> file =
+      TRY(detached->inode()->Open(vfs::OpenOptions{.flags = flags}, *LayerCredentials()));
   file->Init(vfs::Path{nullptr, std::move(detached)}, flags | O_NOATIME, LayerCredentials());
   return file;
 }

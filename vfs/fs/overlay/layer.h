@@ -1,8 +1,9 @@
 #pragma once
 
-// What an overlay asks of the file systems that are its layers: lookups, and the marks that say "removed" (whiteouts,
-// character devices 0/0) and "nothing of the layers below" (opaque directories). Layers are used below path walks and
-// permission checks; only their directory locks are respected, so that they may be in use elsewhere too.
+// What an overlay asks of the file systems that are its layers: lookups, and the marks that say
+// "removed" (whiteouts, character devices 0/0) and "nothing of the layers below" (opaque
+// directories). Layers are used below path walks and permission checks; only their directory locks
+// are respected, so that they may be in use elsewhere too.
 
 #include <string>
 #include <string_view>
@@ -27,8 +28,9 @@ Result<bool> IsWhiteout(vfs::Inode& inode);
 // The caller holds the directory's lock exclusively; nothing has the name.
 Result<void> MakeWhiteout(vfs::Inode& directory, std::string_view name);
 
-// A whiteout for a name that something else still has, made before that goes, so that no lack of space can leave the name
-// to a lower layer. Removed again if it was not put in place. The caller holds the directory's lock exclusively.
+// A whiteout for a name that something else still has, made before that goes, so that no lack of
+// space can leave the name to a lower layer. Removed again if it was not put in place. The caller
+// holds the directory's lock exclusively.
 class PreparedWhiteout {
  public:
   static Result<PreparedWhiteout> Make(vfs::Inode& directory);
@@ -47,7 +49,8 @@ class PreparedWhiteout {
 
 Result<bool> IsOpaque(vfs::Inode& directory, const std::string& xattr);
 
-// A dentry for a layer's file outside of all trees, for descriptions that are nobody's but the overlay's.
+// A dentry for a layer's file outside of all trees, for descriptions that are nobody's but the
+// overlay's.
 RefPtr<vfs::Dentry> DetachedDentry(vfs::Inode& inode);
 Result<RefPtr<vfs::FileDescription>> OpenLayer(RefPtr<vfs::Dentry> detached, int flags);
 inline Result<RefPtr<vfs::FileDescription>> OpenLayer(vfs::Inode& inode, int flags) {

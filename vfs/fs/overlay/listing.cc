@@ -1,5 +1,6 @@
-// Reading directories. One with a single layer hands on what that layer tells; otherwise the names of all layers are put
-// together when reading starts, and stay what they are until it starts again, so offsets are stable.
+// Reading directories. One with a single layer hands on what that layer tells; otherwise the names
+// of all layers are put together when reading starts, and stay what they are until it starts again,
+// so offsets are stable.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -16,7 +17,8 @@ namespace {
 
 class DirectoryDescription final : public vfs::FileDescription {
  public:
-  explicit DirectoryDescription(RefPtr<DirectoryInode> directory) : directory_(std::move(directory)) {}
+  explicit DirectoryDescription(RefPtr<DirectoryInode> directory)
+      : directory_(std::move(directory)) {}
 
   Result<size_t> ReadAt(const IoVec&, uint64_t, int) override { return Errno::kEISDIR; }
   Result<void> Sync(bool) override { return {}; }
@@ -101,7 +103,8 @@ class DirectoryDescription final : public vfs::FileDescription {
 
 }  // namespace
 
-Result<RefPtr<vfs::FileDescription>> DirectoryInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
+Result<RefPtr<vfs::FileDescription>> DirectoryInode::Open(const vfs::OpenOptions& options,
+                                                          const Credentials& creds) {
   return RefPtr<vfs::FileDescription>(MakeRef<DirectoryDescription>(RefPtr<DirectoryInode>(this)));
 }
 

@@ -34,8 +34,9 @@ Result<vfs::Path> WalkLayer(const vfs::MountRequest& request, std::string_view n
 
 // Options that change nothing here: file handles, redirects and the like.
 bool IsIgnored(std::string_view name) {
-  for (std::string_view known : {"index", "xino", "redirect_dir", "metacopy", "nfs_export", "uuid", "volatile", "verity",
-                                 "default_permissions", "context", "rw", "ro"}) {
+  for (std::string_view known :
+       {"index", "xino", "redirect_dir", "metacopy", "nfs_export", "uuid", "volatile", "verity",
+        "default_permissions", "context", "rw", "ro"}) {
     if (name == known) return true;
   }
   return false;
@@ -64,9 +65,11 @@ Result<RefPtr<vfs::FileSystem>> MountOverlay(const vfs::MountRequest& request) {
   }
   if (options.lowers.empty()) return Errno::kEINVAL;
   if (upper.valid()) {
-    // Files are made in the work directory elsewhere, and must be able to move from there to the upper one.
+    // Files are made in the work directory elsewhere, and must be able to move from there to the
+    // upper one.
     if (!work.valid() || work.mount != upper.mount) return Errno::kEINVAL;
-    if (work.dentry->IsDescendantOf(*upper.dentry) || upper.dentry->IsDescendantOf(*work.dentry)) return Errno::kEINVAL;
+    if (work.dentry->IsDescendantOf(*upper.dentry) || upper.dentry->IsDescendantOf(*work.dentry))
+      return Errno::kEINVAL;
     if (upper.mount->read_only()) return Errno::kEROFS;
     options.upper = RefPtr<vfs::Inode>(&upper.inode());
     options.upper_dentry = upper.dentry;

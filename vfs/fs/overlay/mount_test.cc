@@ -4,27 +4,21 @@
 #include <stdio.h>
 
 #include "vfs/file_system_type.h"
-#include "vfs/fs/overlay/overlay_fs.h"
-#include "vfs/fs/tmpfs/tmpfs.h"
-#include "vfs/testing/world.h"
+#include "vfs/fs/overlay/test_util.h"
 
 namespace overlay {
 namespace {
 
-using namespace vfs;  // NOLINT: the harness
-
 class Host {
  public:
-  Host() : world_([] {
-      auto creds = MakeRef<Credentials>();
-      return tmpfs::TmpFileSystem::Create("tmpfs", "mode=755", *creds).value();
-    }()) {
+  Host() : world_(NewTmpfs()) {
     RegisterOverlay();
-    for (const char* name : {"/lower", "/low:er2", "/upper", "/work", "/merged"}) world_.Mkdir(name);
+    for (const char* name : {"/lower", "/low:er2", "/upper", "/work", "/merged"})
+      world_.Mkdir(name);
   }
   Result<RefPtr<FileSystem>> Create(std::string options) {
-    return FindFileSystemType("overlay")->create(
-        MountRequest{.context = world_.context, .source = "overlay", .flags = 0, .options = std::move(options)});
+    return FindFileSystemType("overlay")->create(MountRequest{
+        .context = world_.context, .source = "overlay", .flags = 0, .options = std::move(options)});
   }
   Result<void> Mount(std::string options) {
     return MountFs(world_.context, TRY(Create(std::move(options))), world_.Place("/merged"), 0);
@@ -35,20 +29,21 @@ class Host {
   World world_;
 };
 
-using Names = std::vector<std::string>;
-
 TEST(OverlayMount, Options) {
   RunOnFiber([] {
     Host h;
     EXPECT_TRUE(h.Create("lowerdir=/lower,upperdir=/upper,workdir=/work").ok());
     EXPECT_TRUE(h.Create("lowerdir=/lower:/low\\:er2").ok());
-    EXPECT_TRUE(h.Create("lowerdir=/lower,upperdir=/upper,workdir=/work,index=off,xino=auto,volatile").ok());
+    EXPECT_TRUE(
+        h.Create("lowerdir=/lower,upperdir=/upper,workdir=/work,index=off,xino=auto,volatile")
+            .ok());
     EXPECT_EQ(ErrorOf(h.Create("")), Errno::kEINVAL);
     EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower")), Errno::kEINVAL);
     EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/upper")), Errno::kEINVAL);
     EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/upper,workdir=/upper")), Errno::kEINVAL);
     EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower:/none")), Errno::kENOENT);
-    EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/upper,workdir=/work,what=1")), Errno::kEINVAL);
+    EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/upper,workdir=/work,what=1")),
+              Errno::kEINVAL);
     h->WriteFile("/file", "");
     EXPECT_EQ(ErrorOf(h.Create("lowerdir=/file:/lower")), Errno::kENOTDIR);
   });
@@ -96,7 +91,8 @@ TEST(OverlayMount, AnOverlayIsALowerLayerButNoUpperOne) {
     EXPECT_EQ(nested.List("/"), (Names{"new", "stays"}));
     h->Mkdir("/merged/u");
     h->Mkdir("/merged/w");
-    EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/merged/u,workdir=/merged/w")), Errno::kEINVAL);
+    EXPECT_EQ(ErrorOf(h.Create("lowerdir=/lower,upperdir=/merged/u,workdir=/merged/w")),
+              Errno::kEINVAL);
   });
 }
 
@@ -111,7 +107,8 @@ TEST(OverlayMount, UserXattrs) {
     EXPECT_EQ(user.List("/dir"), Names{});
     World trusted(h.Create("lowerdir=/lower:/low\\:er2").value());
     EXPECT_EQ(trusted.List("/dir"), Names{"hidden"});
-    EXPECT_EQ(ListXattr(trusted.context, trusted.Place("/dir")).value(), Names{"user.overlay.opaque"});
+    EXPECT_EQ(ListXattr(trusted.context, trusted.Place("/dir")).value(),
+              Names{"user.overlay.opaque"});
     EXPECT_EQ(ListXattr(user.context, user.Place("/dir")).value(), Names{});
   });
 }

@@ -1,4 +1,5 @@
-// What an overlay costs on top of its layers: the same calls on a bare tmpfs and through an overlay of it.
+// What an overlay costs on top of its layers: the same calls on a bare tmpfs and through an overlay
+// of it.
 
 #include <benchmark/benchmark.h>
 
@@ -25,12 +26,15 @@ void Run(benchmark::State& state, void (*body)(benchmark::State&, World&)) {
     RefPtr<FileSystem> upper = tmpfs::TmpFileSystem::Create("tmpfs", "", *creds).value();
     RefPtr<FileSystem> lower = tmpfs::TmpFileSystem::Create("tmpfs", "", *creds).value();
     World bare(lower);
-    RefPtr<FileSystem> fs = CreateOverlay({.upper = upper->root(), .lowers = {lower->root()}, .layers = {upper, lower}}).value();
+    RefPtr<FileSystem> fs =
+        CreateOverlay({.upper = upper->root(), .lowers = {lower->root()}, .layers = {upper, lower}})
+            .value();
     World over(fs);
     World& made = state.range(0) == kUpper ? over : bare;
     made.Mkdir("/usr");
     made.Mkdir("/usr/lib");
-    for (int i = 0; i < 100; i++) made.WriteFile("/usr/lib/file" + std::to_string(i), std::string(4096, 'x'));
+    for (int i = 0; i < 100; i++)
+      made.WriteFile("/usr/lib/file" + std::to_string(i), std::string(4096, 'x'));
     body(state, state.range(0) == kBare ? bare : over);
   });
 }
@@ -45,7 +49,8 @@ BENCHMARK(BM_Stat)->Arg(kBare)->Arg(kLower)->Arg(kUpper);
 void BM_StatByUser(benchmark::State& state) {  // who needs permission to search directories
   Run(state, [](benchmark::State& state, World& w) {
     WalkContext user = w.As(1000, 1000);
-    for (auto _ : state) benchmark::DoNotOptimize(Walk(user, "/usr/lib/file7", 0)->inode().Stat().ok());
+    for (auto _ : state)
+      benchmark::DoNotOptimize(Walk(user, "/usr/lib/file7", 0)->inode().Stat().ok());
   });
 }
 BENCHMARK(BM_StatByUser)->Arg(kBare)->Arg(kLower)->Arg(kUpper);

@@ -11,13 +11,17 @@
 namespace overlay {
 
 struct Options {
-  RefPtr<vfs::Inode> upper;                // takes all changes; null: the overlay is read-only
-  std::vector<RefPtr<vfs::Inode>> lowers;  // topmost first, at least one; never changed, nor may anybody else change them
-  std::string source = "overlay";          // for mountinfo
-  std::vector<RefPtr<vfs::FileSystem>> layers;  // whose they are: kept for as long as the overlay
-  std::string mount_options;               // as mountinfo shows them
-  RefPtr<vfs::Dentry> upper_dentry;        // where the upper layer is seen itself, if it is; kept up to date
-  bool user_xattrs = false;                // marks in user.overlay. rather than trusted.overlay.
+  // Takes all changes; null: the overlay is read-only.
+  RefPtr<vfs::Inode> upper;
+  // Topmost first, at least one. Never changed, nor may anybody else change them.
+  std::vector<RefPtr<vfs::Inode>> lowers;
+  std::string source = "overlay";  // for mountinfo
+  // Whose the layers are: kept for as long as the overlay.
+  std::vector<RefPtr<vfs::FileSystem>> layers;
+  std::string mount_options;  // as mountinfo shows them
+  // Where the upper layer is seen itself, if it is: that cache is kept right.
+  RefPtr<vfs::Dentry> upper_dentry;
+  bool user_xattrs = false;  // marks in user.overlay. rather than trusted.overlay.
 };
 
 // EINVAL without a lower layer, ENOTDIR when one is not a directory.

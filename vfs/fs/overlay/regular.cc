@@ -10,8 +10,8 @@ namespace overlay {
 
 namespace {
 
-// A file opened for reading before it was copied up. As in Linux, what is written to the copy is seen here from then on, while
-// memory that was mapped before stays the lower layer's.
+// A file opened for reading before it was copied up. As in Linux, what is written to the copy is
+// seen here from then on, while memory that was mapped before stays the lower layer's.
 class LowerDescription final : public vfs::FileDescription {
  public:
   LowerDescription(RefPtr<RegularInode> inode, RefPtr<vfs::FileDescription> lower)
@@ -60,12 +60,14 @@ class LowerDescription final : public vfs::FileDescription {
 
 }  // namespace
 
-Result<RefPtr<vfs::FileDescription>> RegularInode::Open(const vfs::OpenOptions& options, const Credentials& creds) {
+Result<RefPtr<vfs::FileDescription>> RegularInode::Open(const vfs::OpenOptions& options,
+                                                        const Credentials& creds) {
   if ((options.flags & O_ACCMODE) != O_RDONLY) TRY(CopyUp());
   if (upper_) return upper_->Open(options, creds);
   if (!lower_dentry_) lower_dentry_ = DetachedDentry(*lower_);
   RefPtr<vfs::FileDescription> lower = TRY(OpenLayer(lower_dentry_, O_RDONLY));
-  return RefPtr<vfs::FileDescription>(MakeRef<LowerDescription>(RefPtr<RegularInode>(this), std::move(lower)));
+  return RefPtr<vfs::FileDescription>(
+      MakeRef<LowerDescription>(RefPtr<RegularInode>(this), std::move(lower)));
 }
 
 }  // namespace overlay

@@ -1,7 +1,7 @@
 #pragma once
 
-// Regular files. One that was not copied up is read through the lower layer's description; once it is in the upper layer,
-// descriptions are the upper layer's own.
+// Regular files. One that was not copied up is read through the lower layer's description; once it
+// is in the upper layer, descriptions are the upper layer's own.
 
 #include "vfs/fs/overlay/inode.h"
 
@@ -12,7 +12,8 @@ class RegularInode final : public OverlayInode {
   RegularInode(OverlayFileSystem* fs, RefPtr<vfs::Inode> upper, RefPtr<vfs::Inode> lower)
       : OverlayInode(fs, std::move(upper), std::move(lower)) {}
 
-  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
+  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options,
+                                            const Credentials& creds) override;
 
  private:
   RefPtr<vfs::Dentry> lower_dentry_;  // what lower descriptions are opened on; made on first use

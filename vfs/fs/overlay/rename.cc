@@ -15,7 +15,8 @@ namespace {
 class UpperLocks {
  public:
   UpperLocks(const OverlayInode& a, const OverlayInode& b) : first_(a.upper()), second_(b.upper()) {
-    for (const OverlayInode* above = a.parent().get(); above != nullptr; above = above->parent().get()) {
+    for (const OverlayInode* above = a.parent().get(); above != nullptr;
+         above = above->parent().get()) {
       if (above == &b) std::swap(first_, second_);
     }
     first_->directory_lock.Lock();
@@ -46,7 +47,8 @@ Result<void> DirectoryInode::EnsureUpperName(std::string_view name, OverlayInode
   return {};
 }
 
-Result<void> DirectoryInode::PrepareToMove(std::string_view name, OverlayInode& child, const DirectoryInode& target) {
+Result<void> DirectoryInode::PrepareToMove(std::string_view name, OverlayInode& child,
+                                           const DirectoryInode& target) {
   if (!S_ISDIR(child.type())) {
     TRY(child.CopyUp());
     return EnsureUpperName(name, child);
@@ -58,11 +60,13 @@ Result<void> DirectoryInode::PrepareToMove(std::string_view name, OverlayInode& 
   return {};
 }
 
-Result<void> DirectoryInode::Exchange(std::string_view old_name, OverlayInode& child, DirectoryInode& target,
-                                      std::string_view new_name, OverlayInode& other) {
+Result<void> DirectoryInode::Exchange(std::string_view old_name, OverlayInode& child,
+                                      DirectoryInode& target, std::string_view new_name,
+                                      OverlayInode& other) {
   TRY(target.PrepareToMove(new_name, other, *this));
   UpperLocks locks(*this, target);
-  TRY(upper_->Rename(old_name, *child.upper(), *target.upper_, new_name, other.upper().get(), RENAME_EXCHANGE));
+  TRY(upper_->Rename(old_name, *child.upper(), *target.upper_, new_name, other.upper().get(),
+                     RENAME_EXCHANGE));
   child.LeaveName(*this, old_name);
   other.LeaveName(target, new_name);
   child.AddName(&target, new_name, Below::kUnknown);
@@ -72,14 +76,16 @@ Result<void> DirectoryInode::Exchange(std::string_view old_name, OverlayInode& c
   return {};
 }
 
-Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child_inode, vfs::Inode& new_parent,
-                                    std::string_view new_name, vfs::Inode* replaced_inode, unsigned flags) {
+Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child_inode,
+                                    vfs::Inode& new_parent, std::string_view new_name,
+                                    vfs::Inode* replaced_inode, unsigned flags) {
   if ((flags & ~unsigned{RENAME_NOREPLACE | RENAME_EXCHANGE}) != 0) return Errno::kEINVAL;
   if (&new_parent.fs() != fs_ || !S_ISDIR(new_parent.type())) return Errno::kEXDEV;
   auto& child = static_cast<OverlayInode&>(child_inode);
   auto& target = static_cast<DirectoryInode&>(new_parent);
   auto* replaced = static_cast<OverlayInode*>(replaced_inode);
-  const bool replaces_directory = replaced != nullptr && S_ISDIR(replaced->type()) && (flags & RENAME_EXCHANGE) == 0;
+  const bool replaces_directory =
+      replaced != nullptr && S_ISDIR(replaced->type()) && (flags & RENAME_EXCHANGE) == 0;
 
   if (replaces_directory) TRY(static_cast<DirectoryInode*>(replaced)->CheckEmpty());
   TRY(CopyUp());
@@ -89,7 +95,8 @@ Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child
   if ((flags & RENAME_EXCHANGE) != 0) return Exchange(old_name, child, target, new_name, *replaced);
 
   Below new_below = Below::kNothing;
-  if (replaced != nullptr) new_below = replaced->IsAt(target, new_name) ? replaced->below() : Below::kUnknown;
+  if (replaced != nullptr)
+    new_below = replaced->IsAt(target, new_name) ? replaced->below() : Below::kUnknown;
   UpperLocks locks(*this, target);
   std::optional<PreparedWhiteout> old_whiteout;
   if (old_below) old_whiteout.emplace(TRY(PreparedWhiteout::Make(*upper_)));
@@ -111,8 +118,8 @@ Result<void> DirectoryInode::Rename(std::string_view old_name, vfs::Inode& child
   } else if (there.error() != Errno::kENOENT) {
     return there.error();
   }
-  Result<void> renamed =
-      upper_->Rename(old_name, *child.upper(), *target.upper_, new_name, upper_replaced.get(), flags & RENAME_NOREPLACE);
+  Result<void> renamed = upper_->Rename(old_name, *child.upper(), *target.upper_, new_name,
+                                        upper_replaced.get(), flags & RENAME_NOREPLACE);
   if (!renamed.ok()) {
     if (whiteout) (void)MakeWhiteout(*target.upper_, new_name);
     return renamed;

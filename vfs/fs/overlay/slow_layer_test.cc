@@ -6,14 +6,10 @@
 #include <map>
 #include <memory>
 
-#include "vfs/fs/overlay/overlay_fs.h"
-#include "vfs/fs/tmpfs/tmpfs.h"
-#include "vfs/testing/world.h"
+#include "vfs/fs/overlay/test_util.h"
 
 namespace overlay {
 namespace {
-
-using namespace vfs;  // NOLINT: the harness
 
 // Lets the fibers that are ready run.
 void Yield() {
@@ -29,7 +25,8 @@ void Yield() {
 // A file system in front of another that counts questions and answers some of them late.
 class SlowFs final : public FileSystem {
  public:
-  explicit SlowFs(RefPtr<FileSystem> inner) : FileSystem("slow", "slow"), inner_(std::move(inner)) {}
+  explicit SlowFs(RefPtr<FileSystem> inner)
+      : FileSystem("slow", "slow"), inner_(std::move(inner)) {}
   ~SlowFs() override { inodes_.clear(); }
   RefPtr<Inode> root() override { return Wrap(inner_->root()); }
   Result<struct statfs> StatFs() override { return inner_->StatFs(); }
@@ -92,10 +89,12 @@ class SlowInode final : public Inode {
     RefPtr<Inode> found = TRY(inner_->Lookup(name));
     return slow().Wrap(std::move(found));
   }
-  Result<RefPtr<FileDescription>> Open(const OpenOptions& options, const Credentials& creds) override {
+  Result<RefPtr<FileDescription>> Open(const OpenOptions& options,
+                                       const Credentials& creds) override {
     slow().Asked("open");
     RefPtr<FileDescription> file = TRY(inner_->Open(options, creds));
-    file->Init(Path{nullptr, MakeRef<Dentry>(nullptr, "", inner_)}, options.flags, RefPtr<const Credentials>(&creds));
+    file->Init(Path{nullptr, MakeRef<Dentry>(nullptr, "", inner_)}, options.flags,
+               RefPtr<const Credentials>(&creds));
     return RefPtr<FileDescription>(MakeRef<SlowFile>(slow(), std::move(file)));
   }
 
@@ -112,12 +111,12 @@ RefPtr<Inode> SlowFs::Wrap(RefPtr<Inode> inode) {
 
 struct Slow {
   Slow() {
-    auto creds = MakeRef<Credentials>();
-    RefPtr<FileSystem> below = tmpfs::TmpFileSystem::Create("tmpfs", "mode=755", *creds).value();
+    RefPtr<FileSystem> below = NewTmpfs();
     lower = std::make_unique<World>(below);
     slow = MakeRef<SlowFs>(below);
-    RefPtr<FileSystem> upper = tmpfs::TmpFileSystem::Create("tmpfs", "mode=755", *creds).value();
-    fs = CreateOverlay({.upper = upper->root(), .lowers = {slow->root()}, .layers = {upper, slow}}).value();
+    RefPtr<FileSystem> upper = NewTmpfs();
+    fs = CreateOverlay({.upper = upper->root(), .lowers = {slow->root()}, .layers = {upper, slow}})
+             .value();
     world = std::make_unique<World>(fs);
   }
   World* operator->() { return world.get(); }
@@ -154,7 +153,7 @@ TEST(OverlayLayers, AreAskedOnlyWhereTheyMatter) {
     CHECK_OK(Unlink(w->context, "/dir/file"));
     EXPECT_EQ(w.slow->Count("lookup"), 0);
     EXPECT_EQ(w.slow->Count("read"), 0);
-    EXPECT_EQ(w->List("/dir"), std::vector<std::string>{});
+    EXPECT_EQ(w->List("/dir"), Names{});
   });
 }
 
@@ -202,7 +201,7 @@ TEST(OverlayLayers, AFileRemovedWhileItIsCopiedUpStaysRemoved) {
     EXPECT_EQ(ErrorOf(w->Stat("/file")), Errno::kENOENT);
     w.fs->root_dentry()->DropChildren();
     EXPECT_EQ(ErrorOf(w->Stat("/file")), Errno::kENOENT);
-    EXPECT_EQ(w->List("/"), std::vector<std::string>{});
+    EXPECT_EQ(w->List("/"), Names{});
   });
 }
 
@@ -237,7 +236,8 @@ TEST(OverlayLayers, ChangesWhileADirectoryMoves) {
     Slow w;
     w.lower->Mkdir("/dir");
     w.lower->Mkdir("/dir/sub");
-    for (const char* name : {"/dir/a", "/dir/b", "/dir/sub/c", "/dir/sub/d"}) w.lower->WriteFile(name, name);
+    for (const char* name : {"/dir/a", "/dir/b", "/dir/sub/c", "/dir/sub/d"})
+      w.lower->WriteFile(name, name);
     WalkContext inside = w->context;
     inside.start = w->Place("/dir/sub");
     w.slow->blocked = "read";
@@ -253,11 +253,11 @@ TEST(OverlayLayers, ChangesWhileADirectoryMoves) {
     w.slow->Unblock();
     Yield();
     EXPECT_TRUE(done);
-    EXPECT_EQ(w->List("/moved"), (std::vector<std::string>{"a", "b", "sub"}));
-    EXPECT_EQ(w->List("/moved/sub"), (std::vector<std::string>{"d", "new"}));
-    EXPECT_EQ(w->List("/"), std::vector<std::string>{"moved"});
+    EXPECT_EQ(w->List("/moved"), (Names{"a", "b", "sub"}));
+    EXPECT_EQ(w->List("/moved/sub"), (Names{"d", "new"}));
+    EXPECT_EQ(w->List("/"), Names{"moved"});
     w.fs->root_dentry()->DropChildren();
-    EXPECT_EQ(w->List("/moved/sub"), (std::vector<std::string>{"d", "new"}));
+    EXPECT_EQ(w->List("/moved/sub"), (Names{"d", "new"}));
     EXPECT_EQ(w->ReadFile("/moved/sub/d"), "/dir/sub/d");
   });
 }
