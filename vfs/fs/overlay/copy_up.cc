@@ -111,8 +111,19 @@ Result<void> OverlayInode::CopyUpHere(uint64_t max_size) {
   return {};
 }
 
+// Names may change whenever something parks, so the directory may be another than that which CopyUp
+// has made sure of.
+Result<RefPtr<OverlayInode>> OverlayInode::UpperParent() {
+  for (;;) {
+    RefPtr<OverlayInode> parent = parent_;
+    if (!parent || parent->upper_) return parent;
+    TRY(parent->CopyUp());
+  }
+}
+
 Result<void> OverlayInode::CopyUpRegular(uint64_t max_size, const vfs::Attributes& attr) {
-  RefPtr<OverlayInode> directory = parent_ ? parent_ : overlay().overlay_root();
+  RefPtr<OverlayInode> directory = TRY(UpperParent());
+  if (!directory) directory = overlay().overlay_root();
   RefPtr<vfs::Inode> copy = TRY(directory->upper_->CreateUnnamed(OptionsOf(attr)));
   TRY(CopyData(*lower_, *copy, std::min(attr.size, max_size)));
   TRY(CopyXattrs(overlay(), *lower_, *copy));
@@ -138,11 +149,16 @@ Result<RefPtr<vfs::Inode>> OverlayInode::MakeCopy(vfs::Inode& directory,
 }
 
 Result<void> OverlayInode::CopyUpOther(const vfs::Attributes& attr) {
-  RefPtr<OverlayInode> directory = parent_;
-  if (!directory) return Errno::kENOENT;
-  vfs::Inode& names = *directory->upper_;
-  vfs::DirectoryLock::Exclusive lock(names.directory_lock);
-  if (parent_ != directory) return Errno::kENOENT;
+  for (;;) {
+    RefPtr<OverlayInode> directory = TRY(UpperParent());
+    if (!directory) return Errno::kENOENT;
+    vfs::DirectoryLock::Exclusive lock(directory->upper_->directory_lock);
+    if (parent_ == directory) return CopyUpNamed(*directory, attr);
+  }
+}
+
+Result<void> OverlayInode::CopyUpNamed(OverlayInode& directory, const vfs::Attributes& attr) {
+  vfs::Inode& names = *directory.upper_;
   KeepTimes keep(names);
   RefPtr<vfs::Inode> copy = TRY(MakeCopy(names, attr));
   Result<void> filled = CopyXattrs(overlay(), *lower_, *copy);
@@ -151,7 +167,7 @@ Result<void> OverlayInode::CopyUpOther(const vfs::Attributes& attr) {
     (void)(S_ISDIR(type_) ? names.Rmdir(name_, *copy) : names.Unlink(name_, *copy));
     return filled;
   }
-  directory->UpperChanged(name_);
+  directory.UpperChanged(name_);
   if (!S_ISDIR(type_)) covered_++;
   SetUpper(std::move(copy));
   return {};

@@ -76,8 +76,11 @@ class OverlayInode : public vfs::Inode {
 
  private:
   Result<void> CopyUpHere(uint64_t max_size);
+  // The directory of the known name, in the upper layer; null without a name.
+  Result<RefPtr<OverlayInode>> UpperParent();
   Result<void> CopyUpRegular(uint64_t max_size, const vfs::Attributes& attr);
   Result<void> CopyUpOther(const vfs::Attributes& attr);
+  Result<void> CopyUpNamed(OverlayInode& directory, const vfs::Attributes& attr);
   Result<RefPtr<vfs::Inode>> MakeCopy(vfs::Inode& directory, const vfs::Attributes& attr);
 
   const uint32_t type_;
