@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +40,10 @@ void SentryMain(BootConfig config) {
   if (config.controlling_terminal) config.terminal_signals = TakeTerminalSignals();
   check(EnterEmptyRoot());
   TimelinePhase("sentry: empty root");
+
+  // The kernel lock leaves nothing to gain from an arena for each worker, and before it makes its ninth
+  // glibc counts the processors in /sys, for which the filter would kill the Sentry.
+  mallopt(M_ARENA_MAX, 1);
 
   // Everything that opens a descriptor or forks, while that is still allowed.
   base::EventLoop::Get().Init();
