@@ -4,6 +4,8 @@
 #include <linux/falloc.h>
 #include <sys/mman.h>
 
+#include <random>
+
 #include "base/event_loop.h"
 #include "base/memory_file.h"
 #include "vfs/fs/tmpfs/memfd.h"
@@ -230,6 +232,75 @@ TEST(Tmpfs, MappingsSeeWritesAndTruncation) {
     EXPECT_EQ(ReadAt(*file, 8192, 1), std::string("\0", 1));
     map->RemoveMapper(&watcher);
     MemoryFile::Get().DecRef(pages.offset, pages.length);
+  });
+}
+
+// Random writes, truncations, holes and writes through a mapping against a plain string.
+TEST(Tmpfs, BehavesLikeAString) {
+  RunOnFiber([] {
+    uint64_t before = MemoryFile::Get().allocated_bytes();
+    for (unsigned seed = 1; seed <= 30; seed++) {
+      World w(New());
+      RefPtr<FileDescription> file = w.Open("/file", O_RDWR | O_CREAT).value();
+      RefPtr<Mappable> map = file->Map().value();
+      std::mt19937 random(seed);
+      auto below = [&random](size_t bound) { return static_cast<size_t>(random() % bound); };
+      constexpr size_t kMax = 1'500'000;
+      std::string model;
+      for (int step = 0; step < 400; step++) {
+        size_t at = below(below(3) == 0 ? 20'000 : kMax), length = 1 + below(below(4) == 0 ? 300'000 : 9000);
+        switch (below(7)) {
+          case 0:
+          case 1: {
+            std::string piece(length, static_cast<char>('a' + step % 26));
+            EXPECT_EQ(WriteAt(*file, at, piece), length);
+            if (model.size() < at + length) model.resize(at + length);
+            model.replace(at, length, piece);
+            break;
+          }
+          case 2:
+            CHECK_OK(file->Truncate(at));
+            model.resize(at);
+            break;
+          case 3:
+            CHECK_OK(file->Allocate(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, length));
+            for (size_t i = at; i < std::min(model.size(), at + length); i++) model[i] = 0;
+            break;
+          case 4:
+            if (below(2) == 0) {
+              CHECK_OK(file->Allocate(0, at, length));
+              model.resize(std::max(model.size(), at + length));
+            } else {
+              CHECK_OK(file->Allocate(FALLOC_FL_KEEP_SIZE, at, length));
+            }
+            break;
+          case 5: {
+            Result<Mappable::Pages> pages = map->Translate(base::PageDown(at), base::PageUp(length), true);
+            EXPECT_EQ(pages.ok(), base::PageDown(at) < base::PageUp(model.size()));
+            if (!pages.ok()) break;
+            // A whole page, also behind the end of the file.
+            memset(MemoryFile::Get().At(pages->offset), 'M', kPageSize);
+            for (size_t i = base::PageDown(at); i < std::min(model.size(), base::PageDown(at) + kPageSize); i++) model[i] = 'M';
+            break;
+          }
+          case 6:
+            ASSERT_TRUE(ReadAt(*file, at, length) == (at < model.size() ? model.substr(at, length) : "")) << seed << " " << step;
+            break;
+        }
+        ASSERT_EQ(file->Stat()->size, model.size());
+      }
+      ASSERT_TRUE(ReadAt(*file, 0, kMax * 2) == model) << seed;
+      // What lseek calls a hole is one, and holes and data take turns.
+      for (uint64_t at = 0; at < model.size();) {
+        Result<int64_t> data = file->Seek(static_cast<int64_t>(at), SEEK_DATA);
+        uint64_t end = data.ok() ? static_cast<uint64_t>(*data) : model.size();
+        EXPECT_EQ(model.find_first_not_of('\0', at), model.find_first_not_of('\0', std::max(at, end)));
+        if (!data.ok()) break;
+        at = static_cast<uint64_t>(*file->Seek(*data, SEEK_HOLE));
+        ASSERT_GT(at, end);
+      }
+    }
+    EXPECT_EQ(MemoryFile::Get().allocated_bytes(), before);
   });
 }
 
