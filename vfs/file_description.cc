@@ -29,6 +29,7 @@ void FileDescription::OnZeroRefs() {
     if (node.locks) ReleaseDescriptionLocks(*this);
     node.open_count--;
     if (writable() && S_ISREG(path_.dentry->type())) node.write_count--;
+    if (denies_writes_) AllowWriteAccess(node);
     if (watch_count != 0 && (flags_ & O_PATH) == 0) {
       ReportObject(*path_.dentry, writable() ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     }
@@ -99,6 +100,13 @@ Result<int64_t> FileDescription::Seek(int64_t offset, int whence) {
 Result<void> FileDescription::Truncate(uint64_t size) {
   if (!S_ISREG(inode().type())) return Errno::kEINVAL;
   return vfs::Truncate(path_, size, creds_.get());
+}
+
+Result<void> FileDescription::DenyWrites() {
+  if (denies_writes_) return {};
+  TRY(DenyWriteAccess(inode()));
+  denies_writes_ = true;
+  return {};
 }
 
 Result<Attributes> FileDescription::Stat() { return inode().Stat(); }

@@ -125,6 +125,9 @@ class FileDescription : public RefCounted {
 
   virtual Result<uint64_t> Ioctl(uint32_t request, uint64_t argument, const IoctlContext& context) { return Errno::kENOTTY; }
 
+  // For execve(2): as long as this description is, nobody can open the file for writing. ETXTBSY where somebody has.
+  Result<void> DenyWrites();
+
   virtual Result<Attributes> Stat();  // default: inode().Stat()
 
   // Lines for /proc/PID/fdinfo behind pos, flags, mnt_id, ino.
@@ -153,6 +156,7 @@ class FileDescription : public RefCounted {
   Hook* hooks_ = nullptr;
   Path path_;
   int flags_ = 0;
+  bool denies_writes_ = false;
   RefPtr<const Credentials> creds_;
 };
 

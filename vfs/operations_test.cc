@@ -120,8 +120,13 @@ TEST(Open, TextFilesAreBusy) {
     AllowWriteAccess(inode);
     RefPtr<FileDescription> writer = w.Open("/program", O_WRONLY).value();
     EXPECT_EQ(ErrorOf(DenyWriteAccess(inode)), Errno::kETXTBSY);
+    RefPtr<FileDescription> running = w.Open("/program", O_RDONLY).value();
+    EXPECT_EQ(ErrorOf(running->DenyWrites()), Errno::kETXTBSY);
     writer.reset();
-    EXPECT_EQ(ErrorOf(DenyWriteAccess(inode)), Errno{});
+    EXPECT_EQ(ErrorOf(running->DenyWrites()), Errno{});
+    EXPECT_EQ(OpenError(w, "/program", O_WRONLY), Errno::kETXTBSY);
+    running.reset();
+    EXPECT_EQ(OpenError(w, "/program", O_WRONLY), Errno{});
   });
 }
 

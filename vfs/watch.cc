@@ -97,7 +97,8 @@ void ReportName(const Inode& directory, std::string_view name, uint32_t event, u
 
 void ReportSelf(const Inode& inode, uint32_t event) {
   RefPtr<const Inode> keep(&inode);
-  if (S_ISDIR(inode.type())) event |= IN_ISDIR;
+  // Never with IN_MOVE_SELF and IN_DELETE_SELF: an oversight in Linux that programs have got used to.
+  if (S_ISDIR(inode.type()) && event != IN_MOVE_SELF) event |= IN_ISDIR;
   WatchRegistry::Report(inode, event, 0, {}, false);
 }
 
