@@ -83,7 +83,7 @@ class FdDirectory final : public pseudo::Directory {
       fd = fd * 10 + (c - '0');
     }
     if (!task_->fds() || task_->fds()->Peek(fd) == nullptr) return Errno::kENOENT;
-    RefPtr<pseudo::Node> node = info_ ? InfoFile(fd) : Link(fd);
+    RefPtr<pseudo::Node> node = info_ ? InfoFile(fd) : DescriptorLink(fd);
     node->owner = [task = task_] { return OwnerOf(*task); };
     return RefPtr<vfs::Inode>(node);
   }
@@ -95,7 +95,7 @@ class FdDirectory final : public pseudo::Directory {
   }
 
  private:
-  RefPtr<pseudo::Node> Link(int fd) {
+  RefPtr<pseudo::Node> DescriptorLink(int fd) {
     auto get = [task = task_, fd]() -> Result<RefPtr<vfs::FileDescription>> {
       TRY(CheckMayLook(*task));
       if (!task->fds()) return Errno::kENOENT;
