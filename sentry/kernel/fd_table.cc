@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-namespace kernel {
+#include "vfs/file_lock.h"
 
-void (*FdTable::on_close)(FdTable&, vfs::FileDescription&) = nullptr;
+namespace kernel {
 
 FdTable::~FdTable() { CloseAll(); }
 
@@ -46,7 +46,8 @@ RefPtr<vfs::FileDescription> FdTable::Remove(int fd) {
 }
 
 Result<void> FdTable::Finish(RefPtr<vfs::FileDescription> file) {
-  if (on_close != nullptr) on_close(*this, *file);
+  // fcntl(2): closing any descriptor of a file drops the POSIX record locks that the process has on it.
+  vfs::ReleasePosixLocks(*file, this);
   return file->OnClose();
 }
 

@@ -43,9 +43,6 @@ class FdTable : public RefCounted {
   std::vector<int> Numbers() const;
   size_t size() const { return entries_.size(); }
 
-  // Told of each closed description with this table as owner: releases POSIX record locks (fcntl(2)).
-  static void (*on_close)(FdTable& table, vfs::FileDescription& file);
-
  private:
   struct Entry {
     RefPtr<vfs::FileDescription> file;
