@@ -37,8 +37,8 @@ class MemoryFile {
   // `near`: an offset that would suit, so that neighbouring mappings become one. `*present` (may be null): whether the
   // host already has all of its pages, so that mapping it populated costs little.
   Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, bool* present = nullptr);
-  // The same with the content of `source`, which lies in the memory file, in place of zeroes.
-  Result<uint64_t> AllocateCopy(uint64_t source, uint64_t length);
+  // The same with a copy of `source` in place of zeroes.
+  Result<uint64_t> AllocateCopy(const void* source, uint64_t length);
   void IncRef(uint64_t offset, uint64_t length);
   // Pages whose count gets to 0 are freed. No stub may have them mapped any more.
   void DecRef(uint64_t offset, uint64_t length);

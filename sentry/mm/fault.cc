@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "base/log.h"
 #include "sentry/mm/memory_manager.h"
@@ -149,6 +150,11 @@ Result<void> MemoryManager::MakeWritable(const Vma& vma, PmaMap::iterator piece,
     // A page may only be copied once no thread can write it any more.
     return space_->Flush();
   }
+  if (fork_notes_left_ > 0) {
+    fork_notes_left_--;
+    if (parent_history_) parent_history_->Note(page);
+    if (history_) history_->Note(page);
+  }
   base::MemoryFile& file = base::MemoryFile::Get();
   auto offset_of = [&](uint64_t at) { return pma.offset + (at - piece->first); };
   if (file.RefCount(offset_of(page)) == 1) {
@@ -187,7 +193,7 @@ Result<void> MemoryManager::CopyShared(PmaMap::iterator piece, uint64_t page, ui
   uint64_t length = end - start;
   bool touched = (present[(page - lowest) / kPageSize] & 1) != 0;
 
-  auto allocate = [&] { return touched ? file.AllocateCopy(base + start, length) : file.Allocate(length); };
+  auto allocate = [&] { return touched ? file.AllocateCopy(file.At(base + start), length) : file.Allocate(length); };
   Result<uint64_t> offset = allocate();
   if (!offset.ok()) {
     start = page;
@@ -211,32 +217,27 @@ Result<void> MemoryManager::CopyShared(PmaMap::iterator piece, uint64_t page, ui
 Result<void> MemoryManager::CopyPrivateFile(const Vma& vma, uint64_t start, uint64_t end) {
   RefPtr<vfs::Mappable> mappable = vma.mappable;
   uint64_t file_offset = vma.OffsetOf(start);
-  base::MemoryFile& file = base::MemoryFile::Get();
-  uint64_t offset = TRY(file.Allocate(end - start));
-  Result<size_t> read = mappable->Read(file.At(offset), file_offset, end - start);
+  // By way of a buffer: reading into unmapped pages of the memory file would cost a host fault for each.
+  auto content = std::make_unique_for_overwrite<char[]>(end - start);
+  size_t read = TRY(mappable->Read(content.get(), file_offset, end - start));
   auto piece = pmas_.Find(start);
   Vma* now = vmas_.Find(start);
   bool unchanged = now != nullptr && now->mappable == mappable && !now->shared() && now->OffsetOf(start) == file_offset &&
                    piece != pmas_.end() && !piece->second.in_memory_file() && piece->second.end >= end;
-  if (!read.ok() || !unchanged) {
-    file.DecRef(offset, end - start);
-    return read.ok() ? Result<void>() : read.error();
-  }
+  if (!unchanged) return {};
+  uint64_t length = PageUp(read);
+  Pma copy{.end = start + length, .prot = static_cast<uint8_t>(now->prot), .write_ok = true};
+  if (length > 0) copy.offset = TRY(base::MemoryFile::Get().AllocateCopy(content.get(), length));
   ForgetCache();
-  Released released;
-  uint64_t length = PageUp(*read);
   pmas_.Erase(pmas_.Isolate(piece, start, end));
   if (length > 0) {
-    Pma copy{.end = start + length, .offset = offset, .prot = static_cast<uint8_t>(now->prot), .write_ok = true};
     (void)MapPiece(start, copy, /*precommit=*/true);
     pmas_.Insert(start, std::move(copy));
   }
-  if (length < end - start) {
-    // The file became shorter: a fault will say so.
-    file.DecRef(offset + length, end - start - length);
-    (void)space_->Unmap(start + length, end - start - length);
-  }
+  // Where the file became shorter a fault will say so.
+  if (length < end - start) (void)space_->Unmap(start + length, end - start - length);
   // Other threads must not go on reading the file's page.
+  Released released;
   Settle(&released, /*flush=*/ConcurrentlyUsed());
   return {};
 }

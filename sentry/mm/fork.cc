@@ -15,6 +15,10 @@ namespace {
 // Copied at once around the stack pointer: both sides write there as soon as they return, and a fault costs more than
 // copying this.
 constexpr uint64_t kStackBelow = 4 << 10, kStackAbove = 8 << 10;
+// How many of the first pages that each side writes are remembered for the next fork.
+constexpr int kNotesAfterFork = 24;
+// Copying this much in between is cheaper than one more piece.
+constexpr uint64_t kHotGap = 8 << 10;
 }  // namespace
 
 Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
@@ -73,14 +77,41 @@ void MemoryManager::CopyAreasTo(MemoryManager* child) {
   child->limit_memlock = limit_memlock;
 }
 
+// What both sides will write at once: around the stack pointer, and what they wrote after earlier forks. Ordered, disjoint.
+std::vector<std::pair<uint64_t, uint64_t>> MemoryManager::HotRanges(const ForkHints& hints) {
+  std::vector<std::pair<uint64_t, uint64_t>> ranges;
+  auto add = [&](uint64_t start, uint64_t end) {
+    if (!ranges.empty() && start <= ranges.back().second + kHotGap) {
+      ranges.back().second = std::max(ranges.back().second, end);
+    } else {
+      ranges.emplace_back(start, end);
+    }
+  };
+  if (!history_) history_ = MakeRef<ForkHistory>();
+  history_->NextFork();
+  uint64_t stack = PageDown(hints.stack_pointer);
+  uint64_t stack_start = stack - std::min(stack, kStackBelow), stack_end = stack + kStackAbove;
+  bool stack_done = stack == 0;
+  for (uint64_t page : history_->pages()) {
+    if (!stack_done && stack_start <= page) {
+      add(stack_start, stack_end);
+      stack_done = true;
+    }
+    add(page, page + kPageSize);
+  }
+  if (!stack_done) add(stack_start, stack_end);
+  return ranges;
+}
+
 bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints) {
   ForgetCache();
   base::MemoryFile& file = base::MemoryFile::Get();
-  uint64_t stack = PageDown(hints.stack_pointer);
-  uint64_t hot_start = stack - std::min(stack, kStackBelow), hot_end = stack + kStackAbove;
-  if (stack != 0) {
-    pmas_.SplitAt(hot_start);
-    pmas_.SplitAt(hot_end);
+  std::vector<std::pair<uint64_t, uint64_t>> hot = HotRanges(hints);
+  child->parent_history_ = history_;
+  fork_notes_left_ = child->fork_notes_left_ = kNotesAfterFork;
+  for (auto [start, end] : hot) {
+    pmas_.SplitAt(start);
+    pmas_.SplitAt(end);
   }
   for (const WritePin& pin : write_pins_) {
     pmas_.SplitAt(pin.address);
@@ -98,15 +129,17 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     if (run_end > run_start) (void)space_->Protect(run_start, run_end - run_start, run_prot);
   };
   Vma* vma = nullptr;
+  auto next_hot = hot.begin();
   for (auto& [start, piece] : pmas_) {
+    while (next_hot != hot.end() && next_hot->second <= start) ++next_hot;
+    bool in_hot = next_hot != hot.end() && next_hot->first <= start;
     if (vma == nullptr || vma->end <= start) vma = vmas_.Find(start);
     CHECK(vma != nullptr);
     if ((vma->flags & (Vma::kDontFork | Vma::kWipeOnFork)) != 0) continue;
     uint64_t length = piece.end - start;
     bool own = piece.write_ok && piece.in_memory_file() && !piece.shared && (piece.prot & PROT_WRITE) != 0;
-    bool hot = own && ((start >= hot_start && piece.end <= hot_end) || pinned(start, piece));
-    if (hot) {
-      if (Result<uint64_t> offset = file.AllocateCopy(piece.offset, length); offset.ok()) {
+    if (own && (in_hot || pinned(start, piece))) {
+      if (Result<uint64_t> offset = file.AllocateCopy(file.At(piece.offset), length); offset.ok()) {
         Pma copy = piece;
         copy.offset = *offset;
         child->pmas_.Insert(start, std::move(copy));

@@ -153,6 +153,7 @@ Result<uint64_t> MemoryManager::Map(const MapRequest& request) {
   if ((flags & MAP_GROWSDOWN) != 0) vma->flags |= Vma::kGrowsDown;
   if ((flags & MAP_NORESERVE) != 0) vma->flags |= Vma::kNoReserve;
   if (request.special) vma->flags |= Vma::kSpecial;
+  if ((vma->prot & PROT_WRITE) != 0 && (vma->flags & (Vma::kShared | Vma::kNoReserve)) == 0) vma->flags |= Vma::kAccount;
   vma->name = request.name;
 
   uint64_t start = TRY(ChooseAddress(request.address, length, flags));
@@ -250,6 +251,7 @@ Result<void> MemoryManager::Protect(uint64_t address, uint64_t length, int prot)
       vmas_.SplitAt(stop);
       vma = vmas_.Find(at);
       vmas_.SetProt(*vma, prot);
+      if ((prot & PROT_WRITE) != 0 && (vma->flags & (Vma::kShared | Vma::kNoReserve)) == 0) vma->flags |= Vma::kAccount;
     }
     at = stop;
   }
@@ -314,6 +316,7 @@ uint64_t MemoryManager::Brk(uint64_t address) {
     vma->end = new_end;
     vma->prot = PROT_READ | PROT_WRITE;
     vma->name = "[heap]";
+    vma->flags = Vma::kAccount;
     if (lock_future_) {
       vma->flags |= Vma::kLocked;
       locked_ += length;

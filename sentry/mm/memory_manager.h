@@ -29,6 +29,7 @@
 #include "base/ref.h"
 #include "base/user_memory.h"
 #include "platform/platform.h"
+#include "sentry/mm/fork_history.h"
 #include "sentry/mm/pma_map.h"
 #include "sentry/mm/vma_set.h"
 #include "vfs/file_description.h"
@@ -258,6 +259,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   // fork.cc
   void CopyAreasTo(MemoryManager* child);
   bool SharePiecesWith(MemoryManager* child, const ForkHints& hints);
+  std::vector<std::pair<uint64_t, uint64_t>> HotRanges(const ForkHints& hints);
 
   void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
   RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);
@@ -296,6 +298,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
     friend bool operator==(const WritePin&, const WritePin&) = default;
   };
   absl::InlinedVector<WritePin, 4> write_pins_;
+  RefPtr<ForkHistory> history_, parent_history_;  // of the forks made by this, and of the one that made it
+  int fork_notes_left_ = 0;  // what is written long after a fork says nothing about the next one
   uint64_t last_copy_start_ = 0, last_copy_end_ = 0;  // of copy-on-write
   bool cow_unflushed_ = false;   // write protection of a fork is queued while other threads may run
   bool lock_future_ = false;     // mlockall(MCL_FUTURE)

@@ -282,6 +282,26 @@ TEST_F(MemoryManagerTest, ForkHintSavesFaults) {
   EXPECT_EQ(cpu.faults + child_cpu.faults, 0);
 }
 
+TEST_F(MemoryManagerTest, ForksLearnWhatIsWritten) {
+  uint64_t address = *MapAnonymous(1 << 20);
+  FakeCpu cpu(*memory_);
+  for (uint64_t i = 0; i < 1 << 20; i += 4096) ASSERT_TRUE(cpu.Store(address + i, 1).ok());
+  int faults = 0;
+  for (uint8_t round = 0; round < 5; round++) {
+    RefPtr<MemoryManager> child = *memory_->Fork();
+    FakeCpu child_cpu(*child);
+    cpu.faults = 0;
+    for (uint64_t at : {address, address + 0x30000, address + 0x80000}) {
+      EXPECT_TRUE(child_cpu.Store(at, 100 + round).ok());
+      EXPECT_EQ(*cpu.Load(at), round == 0 ? 1 : round - 1);
+      EXPECT_TRUE(cpu.Store(at, round).ok());
+      EXPECT_EQ(*child_cpu.Load(at), 100 + round);
+    }
+    faults = cpu.faults + child_cpu.faults;
+    EXPECT_EQ(faults, round == 0 ? 6 : 0);
+  }
+}
+
 TEST_F(MemoryManagerTest, StackGrowsDown) {
   memory_->limit_stack = 1 << 20;
   uint64_t top = 0x7ffff0000000 - 0x200000000;

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "base/log.h"
 #include "sentry/mm/memory_manager.h"
@@ -164,23 +165,20 @@ void MemoryManager::CopyEagerly(uint64_t start, uint64_t end) {
   Vma* vma = vmas_.Find(start);
   RefPtr<vfs::Mappable> mappable = vma->mappable;
   uint64_t file_offset = vma->OffsetOf(start);
-  base::MemoryFile& file = base::MemoryFile::Get();
-  Result<uint64_t> offset = file.Allocate(end - start);
-  if (!offset.ok()) return;
-  Result<size_t> read = mappable->Read(file.At(*offset), file_offset, end - start);
+  auto content = std::make_unique_for_overwrite<char[]>(end - start);
+  Result<size_t> read = mappable->Read(content.get(), file_offset, end - start);
+  // Pages wholly behind the end of the file stay absent: SIGBUS.
   uint64_t length = read.ok() ? PageUp(*read) : 0;
   vma = vmas_.Find(start);
   bool unchanged = vma != nullptr && vma->mappable == mappable && !vma->shared() && vma->OffsetOf(start) == file_offset &&
                    vma->end >= end && pmas_.GapAround(start, start, end) == std::pair(start, end);
-  if (!unchanged) length = 0;
-  if (length > 0) {
-    Pma piece{.end = start + length, .offset = *offset, .prot = static_cast<uint8_t>(vma->prot), .write_ok = true};
-    (void)MapPiece(start, piece, /*precommit=*/true);
-    ForgetCache();
-    pmas_.Insert(start, std::move(piece));
-  }
-  // Pages wholly behind the end of the file stay absent: SIGBUS.
-  if (length < end - start) file.DecRef(*offset + length, end - start - length);
+  if (!unchanged || length == 0) return;
+  Result<uint64_t> offset = base::MemoryFile::Get().AllocateCopy(content.get(), length);
+  if (!offset.ok()) return;
+  Pma piece{.end = start + length, .offset = *offset, .prot = static_cast<uint8_t>(vma->prot), .write_ok = true};
+  (void)MapPiece(start, piece, /*precommit=*/true);
+  ForgetCache();
+  pmas_.Insert(start, std::move(piece));
 }
 
 }  // namespace mm

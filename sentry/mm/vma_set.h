@@ -44,6 +44,7 @@ struct Vma {
     kMergeable = 1 << 10,
     kSequential = 1 << 11,
     kRandom = 1 << 12,
+    kAccount = 1 << 13,     // is or was private and writable; keeps areas apart as VM_ACCOUNT does
   };
 
   uint64_t start = 0, end = 0;
