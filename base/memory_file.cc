@@ -274,21 +274,25 @@ void MemoryFile::DecRef(uint64_t offset, uint64_t length) {
 
 void MemoryFile::Free(uint64_t offset, uint64_t length) {
   allocated_ -= length;
-  if (length > kMaxRecycledRange) {
-    Decommit(offset, length);
-    holes_.Add(offset, length);
-    return;
-  }
+  if (length > kMaxRecycledRange) return Punch(offset, length);
   used_.Add(offset, length);
   if (used_.bytes > kMaxUsedBytes) Trim();
 }
 
-void MemoryFile::Trim() {
-  for (auto [offset, length] : used_.by_offset) {
-    Decommit(offset, length);
-    holes_.Add(offset, length);
+void MemoryFile::Punch(uint64_t offset, uint64_t length) {
+  Decommit(offset, length);
+  holes_.Add(offset, length);
+  if (auto lowest = holes_.by_offset.begin(); lowest->first == fresh_) {
+    // As good as never used.
+    uint64_t size = lowest->second;
+    holes_.Remove(fresh_, size);
+    fresh_ += size;
   }
-  used_ = Pool();
+}
+
+void MemoryFile::Trim() {
+  Pool used = std::exchange(used_, Pool());
+  for (auto [offset, length] : used.by_offset) Punch(offset, length);
 }
 
 void MemoryFile::Decommit(uint64_t offset, uint64_t length) {

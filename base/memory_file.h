@@ -85,6 +85,7 @@ class MemoryFile {
   MemoryFile() = default;
   Result<uint64_t> TakeRange(uint64_t length, uint64_t near, bool* used);
   void Free(uint64_t offset, uint64_t length);
+  void Punch(uint64_t offset, uint64_t length);
   void Split(uint64_t block);
   void SetCounts(uint64_t offset, uint64_t length, uint32_t count);
   bool ZeroUsed(uint64_t offset, uint64_t length);
@@ -94,7 +95,7 @@ class MemoryFile {
   uint64_t capacity_ = 0;
   Block* blocks_ = nullptr;
   uint32_t* refs_ = nullptr;  // one a page, lazily backed
-  uint64_t fresh_ = 0;        // offsets below this were never used; taken from the top, since mmap goes down as well
+  uint64_t fresh_ = 0;        // offsets below this are holes, too; taken from the top, since mmap goes down as well
   uint64_t allocated_ = 0;
   Pool holes_;  // no host pages
   Pool used_;   // perhaps with host pages, of any content
