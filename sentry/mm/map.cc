@@ -109,6 +109,7 @@ Result<void> MemoryManager::SetUpFile(const MapRequest& request, Vma* vma) {
     vma->mappable = request.mappable ? request.mappable : TRY(file.Map());
   } else if (request.mappable) {
     vma->mappable = request.mappable;
+    vma->max_prot &= request.max_prot;
     if (type != MAP_PRIVATE) vma->flags |= Vma::kShared;
   } else {
     if (type != MAP_SHARED) {

@@ -45,6 +45,7 @@ struct MapRequest {
   int flags = 0;   // MAP_*
   RefPtr<vfs::FileDescription> file;  // null: anonymous
   RefPtr<vfs::Mappable> mappable;     // shared memory without a file description (SysV); normally taken from file->Map()
+  int max_prot = 7;                   // with a mappable: what mprotect may give it
   uint64_t offset = 0;
   std::string name;                   // "[heap]", "[stack]", "[vdso]" in maps
   bool special = false;               // vDSO: may not be remapped over by brk growth etc.
@@ -60,6 +61,7 @@ struct VmaInfo {
   const std::string& name;
   uint64_t committed_bytes;          // the host pages behind it (Detail::kResidency)
   int advice_flags;                  // Vma::Flag, for smaps
+  vfs::Mappable* mappable = nullptr; // null: private anonymous
 };
 
 // The identity of a futex word: the same for all who share the page.
@@ -171,6 +173,10 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // How many tasks use it as their memory. With more than one, unmapping and protecting flush at once.
   int users = 0;
+
+  // Kept here for sentry/kernel and syscalls/, since they are those of the address space.
+  RefPtr<RefCounted> aio;             // io_setup(2)
+  uint32_t membarrier_commands = 0;   // that MEMBARRIER_CMD_REGISTER_* has allowed
 
   // Set by the loader, read by proc, prctl(PR_SET_MM_*) and core dumps.
   uint64_t start_code = 0, end_code = 0, start_data = 0, end_data = 0;

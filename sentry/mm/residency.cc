@@ -21,7 +21,8 @@ void MemoryManager::ForEachVma(absl::FunctionRef<bool(const VmaInfo&)> visit, De
                  .file = vma->file.get(),
                  .name = vma->name,
                  .committed_bytes = detail == Detail::kResidency ? ResidentIn(vma->start, vma->end) : 0,
-                 .advice_flags = static_cast<int>(vma->flags)};
+                 .advice_flags = static_cast<int>(vma->flags),
+                 .mappable = vma->mappable.get()};
     if (!visit(info)) return;
   }
 }
