@@ -27,7 +27,8 @@ class IpcNamespace : public RefCounted {
  public:
   explicit IpcNamespace(RefPtr<base::UserNamespace> user) : user_ns(std::move(user)) {}
   RefPtr<base::UserNamespace> user_ns;
-  RefPtr<RefCounted> sysv;
+  RefPtr<RefCounted> sysv;    // sysv_ipc.h
+  RefPtr<RefCounted> mqueue;  // mqueue.h
   uint64_t id = NextNamespaceId();
 };
 
