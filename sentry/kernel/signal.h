@@ -71,6 +71,7 @@ class PendingSignals {
   SignalInfo Take(SignalSet mask);
   void Discard(SignalSet mask);
   size_t size() const { return queue_.size(); }
+  const std::list<SignalInfo>& queue() const { return queue_; }
 
  private:
   SignalSet set_ = 0;

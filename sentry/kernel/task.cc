@@ -93,9 +93,12 @@ void Task::RunLoop() {
     } else {
       usage.voluntary_switches++;
     }
+    if (trace) [[unlikely]] trace->BeforeRun();
     in_app_ = true;
     platform::Event event = context_->Run(memory_->space());
     in_app_ = false;
+    if (!came_by.empty()) [[unlikely]] came_by.Notify(EPOLLIN);
+    if (trace) [[unlikely]] trace->AfterRun();
     left_app_ns_ = base::MonotonicNow();
     usage.user_ns += left_app_ns_ - entered_app_ns_;
     parks = fiber_->parks;
@@ -118,6 +121,15 @@ void Task::RunLoop() {
 }
 
 void Task::HandleSyscall() {
+  if (tracer() != nullptr && restart_ == Errno{} && !trace->SyscallEntry()) [[unlikely]] {
+    // Not made: what the tracer left in rax is the result.
+  } else {
+    MakeSyscall();
+  }
+  if (tracer() != nullptr) [[unlikely]] trace->SyscallExit();
+}
+
+void Task::MakeSyscall() {
   keep_registers_ = false;
   in_syscall = true;
   int64_t value;
@@ -186,13 +198,20 @@ bool Task::PrepareReturn() {
       exiting_ = true;
       return false;
     }
-    if (thread_group_->stopped || kernel_.paused()) {
+    // A tracee stops for its tracer, not with its group.
+    bool traced = tracer() != nullptr;
+    if (kernel_.paused() || (thread_group_->stopped && !traced)) {
       ParkWhileStopped();
+      continue;
+    }
+    if (traced && trace->trap_pending()) {
+      trace->JobControlStop();
       continue;
     }
     if ((PendingSet() & ~blocked_) == 0) break;
     if (!DeliverSignals()) continue;
   }
+  if (restart_ != Errno{} && trace && trace->restarts_visibly()) trace->RewindForRestart();
   if (have_saved_mask_) {
     // The call with a temporary mask is over and nothing was delivered; what the mask held back may be due now.
     if (restart_ != Errno{} && restart_ != Errno::kERESTARTNOHAND) {
@@ -211,12 +230,19 @@ void Task::ParkWhileStopped() {
   base::FiberWaiter stop_waiter, pause_waiter;
   thread_group_->resume_events.Add(stop_waiter, EPOLLIN);
   kernel_.resume_events.Add(pause_waiter, EPOLLIN);
-  while ((thread_group_->stopped || kernel_.paused()) && !killed_ && !thread_group_->exiting) base::Fiber::Park();
+  auto stays = [this] { return kernel_.paused() || (thread_group_->stopped && tracer() == nullptr); };
+  while (stays() && !killed_ && !thread_group_->exiting) base::Fiber::Park();
+}
+
+Trace& Task::EnsureTrace() {
+  if (!trace) trace = std::make_unique<Trace>(*this);
+  return *trace;
 }
 
 char Task::State() const {
   if (thread_group_->zombie || fiber_ == nullptr) return 'Z';
-  if (thread_group_->stopped) return 'T';
+  if (trace && trace->stopped()) return 't';
+  if (thread_group_->stopped && tracer() == nullptr) return 'T';
   if (in_app_ || this == CurrentOrNull()) return 'R';
   return 'S';
 }
@@ -229,7 +255,8 @@ void Task::Kick() {
 
 void Task::RecalcPending() {
   if (fiber_ == nullptr) return;
-  if (HasPendingSignal() || thread_group_->stopped || thread_group_->exiting || kernel_.paused()) {
+  bool stop = thread_group_->stopped && tracer() == nullptr;
+  if (HasPendingSignal() || stop || thread_group_->exiting || kernel_.paused() || (trace && trace->trap_pending())) {
     Kick();
   } else {
     fiber_->ClearInterrupt();

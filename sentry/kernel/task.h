@@ -21,8 +21,10 @@
 #include "platform/platform.h"
 #include "sentry/kernel/fd_table.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ipc_sem.h"
 #include "sentry/kernel/namespaces.h"
 #include "sentry/kernel/pid.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/signal.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/mm/memory_manager.h"
@@ -88,6 +90,8 @@ class Task : public RefCounted {
   void SetBlocked(SignalSet mask);  // and recomputes what is pending
   // sigsuspend, ppoll...: `mask` holds until the call has returned through signal delivery.
   void SetTemporaryMask(SignalSet mask);
+  // For good, whatever the call at hand would restore (PTRACE_SETSIGMASK).
+  void ReplaceMask(SignalSet mask);
   // The mask that holds outside of a call with a temporary one (ppoll that was not interrupted restores it at return).
   SignalSet saved_mask() const { return have_saved_mask_ ? saved_mask_ : blocked_; }
   PendingSignals pending;
@@ -122,6 +126,7 @@ class Task : public RefCounted {
   void Exit(int status);
   bool exiting() const { return exiting_; }
   bool killed() const { return killed_; }
+  bool ended() const { return context_ == nullptr; }  // it has left everything; at most its status is still of interest
   void Kill();  // SIGKILL to this task alone, from the kernel
   int exit_status() const { return exit_status_; }
 
@@ -136,7 +141,17 @@ class Task : public RefCounted {
   absl::AnyInvocable<Result<uint64_t>(Task&)> restart_block;
 
   base::Fiber& fiber() const { return *fiber_; }
-  char State() const;  // 'R', 'S', 'T', 'Z', 'X' as in /proc/PID/stat
+  // Whether it runs application code; told when it comes back from that: membarrier(2).
+  bool in_application() const { return in_app_; }
+  WaitQueue came_by;
+  char State() const;  // 'R', 'S', 'T', 't', 'Z', 'X' as in /proc/PID/stat
+
+  // --- ptrace(2) ---
+  std::unique_ptr<Trace> trace;          // made when it is first traced
+  std::vector<RefPtr<Task>> tracees;     // those it traces, until detached or waited for
+  RefPtr<Pid> creator;                   // who made the process: its tracer after PTRACE_TRACEME
+  Trace& EnsureTrace();
+  Task* tracer() const { return trace ? trace->tracer() : nullptr; }
 
   // --- per-task state of system calls ---
   UserAddress clear_child_tid = 0;  // set_tid_address(2)
@@ -146,6 +161,8 @@ class Task : public RefCounted {
   int64_t timer_slack_ns = 50000;
   int nice = 0, sched_policy = SCHED_OTHER, sched_priority = 0, ioprio = 0;
   bool sched_reset_on_fork = false;
+  int memory_policy = 0;             // set_mempolicy(2): MPOL_* with its flags
+  uint64_t memory_policy_nodes = 0;  // of its one node
   cpu_set_t affinity;
   bool in_syscall = false;
   uint64_t fault_error_code = 0;  // of the last page fault, for the signal frame
@@ -154,6 +171,7 @@ class Task : public RefCounted {
   Usage CurrentUsage() const;
   RefPtr<RefCounted> seccomp;  // its own filters; seccomp(2)
   int seccomp_mode = 0;
+  RefPtr<SemUndoList> sem_undo;  // semop(2) with SEM_UNDO; shared by CLONE_SYSVSEM
 
   // Used by Kernel and Clone.
   struct Init {
@@ -175,8 +193,10 @@ class Task : public RefCounted {
 
  private:
   friend class ThreadGroup;
+  friend class Trace;
   void RunLoop();
   void HandleSyscall();
+  void MakeSyscall();
   void HandleFault(const platform::Event& event);
   // Signals, stops, pauses before going back to the application. False: the task ends.
   bool PrepareReturn();
@@ -185,6 +205,7 @@ class Task : public RefCounted {
   void SetUpRestart(const SignalAction* action);
   void ParkWhileStopped();
   void ExitNotify();
+  void ReleaseTracees();
   void LeaveMemory();
   void WalkRobustList();
   Result<void> KillSiblingsForExec();

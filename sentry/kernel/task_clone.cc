@@ -106,6 +106,13 @@ Result<int> Task::Clone(const CloneArgs& args) {
   child->timer_slack_ns = timer_slack_ns;
   child->affinity = affinity;
   child->ioprio = ioprio;
+  child->memory_policy = memory_policy;
+  child->memory_policy_nodes = memory_policy_nodes;
+  child->creator = pid_;
+  if (has(CLONE_SYSVSEM)) {
+    if (!sem_undo) sem_undo = MakeRef<SemUndoList>();
+    child->sem_undo = sem_undo;
+  }
   if (!sched_reset_on_fork) {
     child->nice = nice;
     child->sched_policy = sched_policy;
@@ -141,6 +148,21 @@ Result<int> Task::Clone(const CloneArgs& args) {
     if (fd.ok()) (void)memory_->Write<int>(args.pidfd, *fd).ok();
   }
 
+  // ptrace(2): which event this is, and whether the child is traced from its first instruction.
+  int event = has(CLONE_VFORK) ? PTRACE_EVENT_VFORK : args.exit_signal == SIGCHLD ? PTRACE_EVENT_FORK : PTRACE_EVENT_CLONE;
+  if (tracer() != nullptr) {
+    bool told = !has(CLONE_UNTRACED) && (trace->options() & (1u << event)) != 0;
+    if (!told) event = 0;
+    if (told || has(CLONE_PTRACE)) {
+      child->EnsureTrace().Attach(*tracer(), trace->seized() ? Trace::Mode::kSeized : Trace::Mode::kClassic, trace->options());
+      if (trace->seized()) {
+        child->trace->Interrupt();
+      } else {
+        child->pending.Add(MakeSignalInfo(SIGSTOP, SI_USER));
+      }
+    }
+  }
+
   WaitQueue vfork_done;
   base::FiberWaiter waiter;
   if (has(CLONE_VFORK)) {
@@ -148,9 +170,13 @@ Result<int> Task::Clone(const CloneArgs& args) {
     child->vfork_done_ = &vfork_done;
   }
   child->Start();
+  if (tracer() != nullptr && event != 0) {
+    trace->Event(event, static_cast<uint64_t>(child->tid_in(*tracer()->pid_ns())));
+  }
   if (has(CLONE_VFORK)) {
     while (!waiter.fired && !killed_ && !thread_group_->exiting) base::Fiber::Park();
     if (!waiter.fired) child->vfork_done_ = nullptr;
+    if (tracer() != nullptr) trace->Event(PTRACE_EVENT_VFORK_DONE, static_cast<uint64_t>(number));
   }
   return number;
 }

@@ -55,6 +55,7 @@ Result<void> Task::KillSiblingsForExec() {
   // The survivor takes the leader's number: to everybody else it is the same process.
   if (!is_leader()) {
     RefPtr<Task> old_leader = std::move(thread_group_->zombie_leader);
+    if (old_leader->trace) old_leader->trace->Detach(0);
     std::swap(pid_, old_leader->pid_);
     pid_->task = this;
     old_leader->pid_->task = nullptr;
@@ -83,6 +84,7 @@ Result<void> Task::Execve(RefPtr<vfs::FileDescription> file, std::string filenam
   loader::ExecImage image = TRY(loader::Load(kernel_.platform(), request));
   TRY(image.executable->DenyWrites());
 
+  const int old_tid = tracer() != nullptr ? tid_in(*tracer()->pid_ns()) : 0;
   TRY(KillSiblingsForExec());
   // The point of no return.
   if (fds_->refs() > 1) fds_ = fds_->Copy();
@@ -102,6 +104,7 @@ Result<void> Task::Execve(RefPtr<vfs::FileDescription> file, std::string filenam
   image.memory->dumpable = secure ? 0 : 1;
   SetImage(std::move(image.memory), image.entry, image.stack_pointer, std::move(image.comm));
   KeepRegisters();
+  if (trace) trace->ExecStop(old_tid);
   return {};
 }
 

@@ -15,7 +15,7 @@ void Task::Exit(int status) {
 
 void Task::LeaveMemory() {
   context_->Release();
-  if (memory_) memory_->users--;
+  if (memory_ && --memory_->users == 0) memory_->aio.reset();
   memory_.reset();
   if (vfork_done_ != nullptr) std::exchange(vfork_done_, nullptr)->Notify(EPOLLIN);
 }
@@ -59,9 +59,31 @@ void Task::WalkRobustList() {
   if (head->pending != 0) handle(head->pending, true);
 }
 
+namespace {
+
+void NotifyTracerOfEnd(Task& task, int status) {
+  bool normal = (status & 0x7f) == 0;
+  int code = normal ? CLD_EXITED : (status & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED;
+  task.trace->NotifyTracer(code, normal ? status >> 8 & 0xff : status & 0x7f);
+}
+
+}  // namespace
+
+// The end of a tracer: its tracees go on, or die with it (PTRACE_O_EXITKILL).
+void Task::ReleaseTracees() {
+  while (!tracees.empty()) {
+    RefPtr<Task> tracee = tracees.back();
+    if ((tracee->trace->options() & PTRACE_O_EXITKILL) != 0) tracee->thread_group().ExitGroup(SIGKILL);
+    // The signal that it is stopped at is delivered after all.
+    tracee->trace->Detach(tracee->trace->kind() == Trace::Kind::kSignal ? tracee->trace->code() : 0);
+  }
+}
+
 void Task::ExitNotify() {
   RefPtr<ThreadGroup> group = thread_group_;
   exiting_ = true;
+  if (trace) trace->ExitStop(group->exiting ? group->exit_status : exit_status_);
+  ReleaseTracees();
   if (memory_) {
     if (robust_list != 0) WalkRobustList();
     if (clear_child_tid != 0 && memory_->users > 1) {
@@ -75,11 +97,20 @@ void Task::ExitNotify() {
   LeaveMemory();
   context_.reset();
   fds_.reset();
+  sem_undo.reset();
   fs_.reset();
   kernel_.live_tasks--;
 
   if (is_leader()) group->zombie_leader = RefPtr<Task>(this);
   if (!is_leader()) std::erase(group->tasks, this);
+  if (!is_leader() && tracer() != nullptr) {
+    // A thread is waited for by its tracer alone.
+    if (group->exiting) exit_status_ = group->exit_status;
+    const SignalAction& action = tracer()->thread_group().handlers->actions[SIGCHLD];
+    bool unwanted = action.is_ignore() || (action.flags & SA_NOCLDWAIT) != 0;
+    NotifyTracerOfEnd(*this, exit_status_);
+    if (unwanted) trace->Detach(0);
+  }
   group->live_tasks--;
   group->member_events.Notify(EPOLLIN);
   if (group->live_tasks > 0) return;
@@ -165,10 +196,20 @@ void ThreadGroup::Finish(int status) {
       session().terminal.reset();
     }
   }
-  RefPtr<ProcessGroup> my_group = process_group;
   exit_events.Notify(EPOLLIN);
   if (started_by_kernel && kernel.on_exit) kernel.on_exit(*this, status);
+  if (Task* tracer = leader_->tracer(); tracer != nullptr && &tracer->thread_group() != parent_) {
+    // It hears of the end first; the parent when it has waited or detached.
+    NotifyTracerOfEnd(*leader_, status);
+    return;
+  }
+  TellParent();
+}
 
+void ThreadGroup::TellParent() {
+  RefPtr<ThreadGroup> self(this);
+  const int status = exit_status;
+  RefPtr<ProcessGroup> my_group = process_group;
   if (parent_ == nullptr) {
     Reap();
     return;
@@ -194,6 +235,7 @@ void ThreadGroup::Reap() {
   if (reaped) return;
   RefPtr<ThreadGroup> self(this);
   reaped = true;
+  if (zombie_leader && zombie_leader->trace) zombie_leader->trace->Detach(0);
   if (parent_ != nullptr) {
     parent_->children_usage.Add(TotalUsage());
     parent_->children_usage.Add(children_usage);

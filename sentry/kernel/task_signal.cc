@@ -22,19 +22,17 @@ void PrepareSend(ThreadGroup& group, int signo) {
 
 // An ignored signal is dropped when it is sent, unless some task blocks it: its action may change before it is unblocked.
 bool DroppedAtOnce(const ThreadGroup& group, const Task& task, int signo) {
-  return group.handlers->Ignores(signo) && (task.blocked() & SignalBit(signo)) == 0;
+  // A tracer wants to know of all.
+  return group.handlers->Ignores(signo) && (task.blocked() & SignalBit(signo)) == 0 && task.tracer() == nullptr;
 }
 
 }  // namespace
 
 void Task::SendSignal(const SignalInfo& info) {
   int signo = info.si_signo;
-  if (signo == 0 || exiting_) return;
+  if (signo == SIGKILL) thread_group_->ExitGroup(SIGKILL);
+  if (signo == 0 || signo == SIGKILL || exiting_) return;
   PrepareSend(*thread_group_, signo);
-  if (signo == SIGKILL) {
-    thread_group_->ExitGroup(SIGKILL);
-    return;
-  }
   if (DroppedAtOnce(*thread_group_, *this, signo)) return;
   pending.Add(info);
   signal_events.Notify(EPOLLIN);
@@ -43,12 +41,10 @@ void Task::SendSignal(const SignalInfo& info) {
 
 void ThreadGroup::SendSignal(const SignalInfo& info) {
   int signo = info.si_signo;
-  if (signo == 0 || exiting || tasks.empty() || zombie) return;
+  if (signo == 0 || tasks.empty() || zombie) return;
+  if (signo == SIGKILL) ExitGroup(SIGKILL);
+  if (exiting) return;
   PrepareSend(*this, signo);
-  if (signo == SIGKILL) {
-    ExitGroup(SIGKILL);
-    return;
-  }
   if (DroppedAtOnce(*this, *tasks.front(), signo)) return;
   // Init is shielded from signals that it has no handler for (pid_namespaces(7)).
   if (pid_ns_->init == this && handlers->actions[signo].is_default() && info.si_code <= 0 &&
@@ -108,6 +104,11 @@ void Task::SetTemporaryMask(SignalSet mask) {
   SetBlocked(mask);
 }
 
+void Task::ReplaceMask(SignalSet mask) {
+  have_saved_mask_ = false;
+  SetBlocked(mask);
+}
+
 SignalInfo Task::TakeSignal(SignalSet set) {
   SignalInfo info = pending.Take(set);
   if (info.si_signo == 0) info = thread_group_->pending.Take(set);
@@ -118,8 +119,9 @@ SignalInfo Task::TakeSignal(SignalSet set) {
 // which the caller sees).
 bool Task::DeliverSignals() {
   SignalInfo info = TakeSignal(~blocked_);
-  int signo = info.si_signo;
-  if (signo == 0) return true;
+  if (info.si_signo == 0) return true;
+  if (tracer() != nullptr && !trace->SignalStop(&info)) return false;
+  const int signo = info.si_signo;
   SignalAction action = thread_group_->handlers->actions[signo];
   if (action.is_ignore()) return false;
   if (action.is_default()) {
@@ -161,6 +163,7 @@ bool Task::DeliverSignals() {
   if ((action.flags & SA_NODEFER) == 0) mask |= SignalBit(signo);
   have_saved_mask_ = false;
   SetBlocked(mask);
+  if (tracer() != nullptr) trace->HandlerEntered();
   return true;
 }
 
@@ -172,13 +175,19 @@ void Task::SetUpRestart(const SignalAction* action) {
   restart_block = nullptr;
   bool again = restart == Errno::kERESTARTNOINTR ||
                (restart == Errno::kERESTARTSYS && (action->flags & SA_RESTART) != 0);
+  if (!again) context_->SetResult(-static_cast<int64_t>(Errno::kEINTR));  // a tracer may have seen the restart code
   if (!again || !context_->EnsureRegisters().ok()) return;
   platform::Registers& regs = context_->mutable_registers();
   regs.rip -= 2;  // both `syscall` and `int 0x80` are two bytes
-  regs.rax = event_.nr;
+  regs.rax = trace ? regs.orig_rax : event_.nr;
 }
 
 void ThreadGroup::ExitGroup(int status) {
+  if (status == SIGKILL) {
+    for (Task* task : tasks) {
+      if (task->trace) task->trace->OnKill();
+    }
+  }
   if (exiting) return;
   exiting = true;
   exit_status = status;
@@ -190,15 +199,24 @@ void ThreadGroup::ExitGroup(int status) {
 }
 
 void ThreadGroup::Stop(int signo) {
-  if (stopped || exiting) return;
+  if (exiting) return;
+  for (Task* task : tasks) {
+    if (task->trace) task->trace->OnGroupStop();
+  }
+  if (stopped) return;
   stopped = true;
   stop_signal = signo;
   stop_reported = false;
   for (Task* task : tasks) task->Kick();
-  NotifyParent(CLD_STOPPED, signo);
+  // A parent that traces it hears of the tracees' stops.
+  Task* tracer = leader_->tracer();
+  if (tracer == nullptr || &tracer->thread_group() != parent_) NotifyParent(CLD_STOPPED, signo);
 }
 
 void ThreadGroup::Continue() {
+  for (Task* task : tasks) {
+    if (task->trace) task->trace->OnContinue();
+  }
   if (!stopped) return;
   stopped = false;
   stop_reported = true;

@@ -71,6 +71,7 @@ class ThreadGroup : public RefCounted {
   bool reaped = false;
   RefPtr<Task> zombie_leader;  // an ended leader, until the process is reaped
   void Finish(int status);     // the last task is gone
+  void TellParent();           // ... and whoever traced it has seen that
   int parent_death_signal_of_leader() const;
   void Reap();                 // the parent has seen the end: the process and its number go
   bool child_subreaper = false;
