@@ -2,9 +2,11 @@
 
 #include <dirent.h>
 #include <fmt/core.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/host.h"
+#include "sentry/kernel/namespace_file.h"
 #include "vfs/operations.h"
 
 namespace proc {
@@ -335,21 +337,27 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
 
   d.Add("net", NetDirectory(*fs));
   pseudo::StaticDirectory& namespaces = d.Subdirectory("ns");
-  auto ns_link = [&](const char* name, std::function<uint64_t(Task&)> id) {
-    auto link_name = [task, name, id]() -> Result<std::string> {
+  auto ns_link = [&](const char* name, int type, bool for_children = false) {
+    auto link_name = [task, name, type, for_children]() -> Result<std::string> {
       TRY(CheckMayLook(*task));
-      return fmt::format("{}:[{}]", name, id(*task));
+      std::string_view kind = for_children ? "pid" : name;
+      return fmt::format("{}:[{}]", kind, TRY(kernel::NamespaceOf(*task, type, for_children)).id);
     };
-    auto node = MakeRef<MagicLink>(fs, 0777, []() -> Result<vfs::Path> { return Errno::kENOENT; }, link_name);
+    auto resolve = [task, type, for_children, link_name]() -> Result<vfs::Path> {
+      std::string text = TRY(link_name());
+      return kernel::NamespacePath(TRY(kernel::NamespaceOf(*task, type, for_children)), text);
+    };
+    auto node = MakeRef<MagicLink>(fs, 0777, resolve, link_name);
     node->owner = owner;
     namespaces.Add(name, std::move(node));
   };
-  ns_link("ipc", [](Task& t) { return t.namespaces.ipc->id; });
-  ns_link("mnt", [](Task& t) { return reinterpret_cast<uintptr_t>(t.namespaces.mount.get()) & 0xffffffff; });
-  ns_link("net", [](Task& t) { return t.namespaces.net->id; });
-  ns_link("pid", [](Task& t) { return t.pid_ns()->id; });
-  ns_link("user", [](Task& t) { return reinterpret_cast<uintptr_t>(t.creds()->user_ns.get()) & 0xffffffff; });
-  ns_link("uts", [](Task& t) { return t.namespaces.uts->id; });
+  ns_link("ipc", CLONE_NEWIPC);
+  ns_link("mnt", CLONE_NEWNS);
+  ns_link("net", CLONE_NEWNET);
+  ns_link("pid", CLONE_NEWPID);
+  ns_link("pid_for_children", CLONE_NEWPID, true);
+  ns_link("user", CLONE_NEWUSER);
+  ns_link("uts", CLONE_NEWUTS);
   return directory;
 }
 

@@ -23,6 +23,7 @@ const char* StateText(char state) {
     case 'R': return "R (running)";
     case 'S': return "S (sleeping)";
     case 'T': return "T (stopped)";
+    case 't': return "t (tracing stop)";
     case 'Z': return "Z (zombie)";
     default: return "X (dead)";
   }
@@ -105,8 +106,9 @@ Result<std::string> StatusText(Task& task, const PidNamespace& ns) {
   const Credentials& c = *task.creds();
   std::string out = fmt::format("Name:\t{}\n", Escaped(task.comm));
   if (task.fs()) out += fmt::format("Umask:\t{:04o}\n", task.fs()->umask);
-  out += fmt::format("State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t0\n", StateText(task.State()), group.tgid(ns),
-                     task.tid_in(ns), group.parent() != nullptr ? group.parent()->tgid(ns) : 0);
+  out += fmt::format("State:\t{}\nTgid:\t{}\nNgid:\t0\nPid:\t{}\nPPid:\t{}\nTracerPid:\t{}\n", StateText(task.State()), group.tgid(ns),
+                     task.tid_in(ns), group.parent() != nullptr ? group.parent()->tgid(ns) : 0,
+                     task.tracer() != nullptr ? task.tracer()->tid_in(ns) : 0);
   out += fmt::format("Uid:\t{}\t{}\t{}\t{}\nGid:\t{}\t{}\t{}\t{}\nFDSize:\t{}\nGroups:\t", c.ruid, c.euid, c.suid, c.fsuid, c.rgid, c.egid,
                      c.sgid, c.fsgid, task.fds() ? std::max<size_t>(task.fds()->size(), 64) : 0);
   for (gid_t gid : c.groups) out += fmt::format("{} ", gid);
