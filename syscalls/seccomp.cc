@@ -186,7 +186,7 @@ Result<uint64_t> SysSeccomp(Task& task, uint32_t operation, FlagsArg flags, User
 
 // The verdict of the task's own filters: nothing to go on, or what the call returns. Signals and the end of the task are arranged
 // here.
-std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event) {
+std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event, bool recheck) {
   constexpr int64_t kDenied = -ENOSYS;
   uint32_t number = static_cast<uint32_t>(event.nr);
   if (task.seccomp_mode == SECCOMP_MODE_STRICT) {
@@ -218,8 +218,16 @@ std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event) {
       task.ForceSignal(info);
       return kDenied;
     }
-    case SECCOMP_RET_TRACE:
-      return kDenied;  // no tracer
+    case SECCOMP_RET_TRACE: {
+      if (recheck) return std::nullopt;
+      if (task.tracer() == nullptr) return kDenied;
+      bool told = false;
+      // The tracer may have made another call of it, which must not get past the filters.
+      if (task.trace->SeccompStop(value, &told)) return CheckSeccomp(task, task.syscall(), true);
+      // Taken away by the tracer: its rax is the result. Nobody asked for the event: as without a tracer.
+      if (!told || !task.context().has_registers()) return kDenied;
+      return static_cast<int64_t>(task.context().registers().rax);
+    }
     default:
       KillBySeccomp(task, (verdict & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_KILL_THREAD);
       return kDenied;

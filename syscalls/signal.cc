@@ -86,6 +86,13 @@ Result<uint64_t> SysPause(Task& task) {
   return Errno::kERESTARTNOHAND;
 }
 
+// Made by the kernel itself in place of a call that was interrupted in a ptrace-stop.
+Result<uint64_t> SysRestartSyscall(Task& task) {
+  if (!task.restart_block) return Errno::kEINTR;
+  auto resume = std::move(task.restart_block);
+  return resume(task);
+}
+
 Result<uint64_t> SysRtSigtimedwait(Task& task, InArg<SignalSet> set, OutArg<siginfo_t> info, InArg<timespec> timeout, size_t size) {
   SignalSet wanted = TRY(ReadSignalSet(task, set.address, size)) & ~kernel::kUnblockableSignals;
   int64_t deadline = base::kNoDeadline;

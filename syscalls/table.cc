@@ -105,14 +105,15 @@ platform::SyscallSet FullStateSyscalls() {
 int64_t Dispatch(Task& task, const platform::Event& event) {
   // Linux looks at the low 32 bits, as a signed number. 32-bit calls have numbers of their own: there are none here.
   uint64_t number = static_cast<uint32_t>(event.nr);
+  if (task.seccomp_mode != 0 && !event.compat) [[unlikely]] {
+    std::optional<int64_t> denied = CheckSeccomp(task, event);
+    if (denied) return *denied;
+    number = static_cast<uint32_t>(event.nr);  // a tracer may have changed it
+  }
   const Entry& entry = event.compat ? kUnknown : Lookup(number);
   if (entry.invoke == nullptr) [[unlikely]] {
     LogUnknown(task, event.compat ? kTableSize : number);
     return -static_cast<int64_t>(Errno::kENOSYS);
-  }
-  if (task.seccomp_mode != 0) [[unlikely]] {
-    std::optional<int64_t> denied = CheckSeccomp(task, event);
-    if (denied) return *denied;
   }
   if (!strace_enabled) [[likely]] return entry.invoke(task, event.args);
 
