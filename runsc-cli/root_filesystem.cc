@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/mqueue.h"
 #include "sentry/kernel/terminal_owner.h"
 #include "sentry/mm/memory_manager.h"
 #include "sentry/proc/proc_fs.h"
@@ -42,6 +43,11 @@ Result<RefPtr<vfs::FileSystem>> CreateProc(const vfs::MountRequest& request) {
   return proc::CreateProcFs(task != nullptr ? task->pid_ns() : kernel::Kernel::Get().pid_ns, request.source);
 }
 
+Result<RefPtr<vfs::FileSystem>> CreateMqueue(const vfs::MountRequest& request) {
+  auto* task = static_cast<kernel::Task*>(request.context.task);
+  return kernel::MqueueFileSystem(task != nullptr ? *task->namespaces.ipc : *kernel::Kernel::Get().namespaces.ipc);
+}
+
 }  // namespace
 
 void NameTerminal(vfs::MountNamespace& mounts, const kernel::ProcessSpec& process) {
@@ -61,6 +67,7 @@ void RegisterFileSystems() {
   vfs::RegisterFileSystemType({.name = "sysfs", .user_mountable = true, .create = [](const vfs::MountRequest& request) -> Result<RefPtr<vfs::FileSystem>> {
                                  return proc::CreateSysFs(request.source);
                                }});
+  vfs::RegisterFileSystemType({.name = "mqueue", .user_mountable = true, .create = CreateMqueue});
   vfs::RegisterCharDevice(5, 0, OpenControllingTerminal);
   vfs::RegisterCharDevice(5, 1, OpenControllingTerminal);
   pipefs::RegisterFifos();
@@ -124,7 +131,7 @@ class Assembler {
       fs = std::move(made).value();
     } else {
       // The kinds of /dev that specifications ask for are one here; control groups are not shown.
-      std::string type = mount.type == "mqueue" || mount.type == "cgroup" || mount.type == "cgroup2" ? "tmpfs" : mount.type;
+      std::string type = mount.type == "cgroup" || mount.type == "cgroup2" ? "tmpfs" : mount.type;
       vfs::FileSystemType* known = vfs::FindFileSystemType(type);
       if (known == nullptr) return boot::Error(what, ": file system type ", mount.type, " is not known");
       Result<RefPtr<vfs::FileSystem>> made = known->create({.context = context_, .source = mount.source.empty() ? mount.type : mount.source, .flags = mount.flags,
