@@ -4,6 +4,7 @@
 // a layer below and returns the value for rax or an errno. Which errno when: the man page named at the top of each file.
 
 #include <linux/capability.h>
+#include <mqueue.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -52,7 +53,77 @@ Result<uint64_t> SysPidfdOpen(Task& task, int pid, FlagsArg flags);
 Result<uint64_t> SysPidfdSendSignal(Task& task, FdArg fd, SignalArg signo, InArg<siginfo_t> info, FlagsArg flags);
 Result<uint64_t> SysPidfdGetfd(Task& task, FdArg pidfd, int fd, FlagsArg flags);
 
+// sysv_shm.cc, sysv_sem.cc, sysv_msg.cc
+Result<uint64_t> SysShmget(Task& task, key_t key, size_t size, FlagsArg flags);
+Result<uint64_t> SysShmat(Task& task, int id, UserAddress address, FlagsArg flags);
+Result<uint64_t> SysShmdt(Task& task, UserAddress address);
+Result<uint64_t> SysShmctl(Task& task, int id, int command, UserAddress buffer);
+Result<uint64_t> SysSemget(Task& task, key_t key, int count, FlagsArg flags);
+Result<uint64_t> SysSemop(Task& task, int id, UserAddress operations, size_t count);
+Result<uint64_t> SysSemtimedop(Task& task, int id, UserAddress operations, size_t count, InArg<timespec> timeout);
+Result<uint64_t> SysSemctl(Task& task, int id, int number, int command, uint64_t argument);
+Result<uint64_t> SysMsgget(Task& task, key_t key, FlagsArg flags);
+Result<uint64_t> SysMsgsnd(Task& task, int id, UserAddress message, size_t size, FlagsArg flags);
+Result<uint64_t> SysMsgrcv(Task& task, int id, UserAddress message, size_t size, long type, FlagsArg flags);
+Result<uint64_t> SysMsgctl(Task& task, int id, int command, UserAddress buffer);
+
+// aio.cc
+Result<uint64_t> SysIoSetup(Task& task, uint32_t events, InOutArg<uint64_t> context);
+Result<uint64_t> SysIoDestroy(Task& task, uint64_t context);
+Result<uint64_t> SysIoSubmit(Task& task, uint64_t context, int64_t count, UserAddress blocks);
+Result<uint64_t> SysIoCancel(Task& task, uint64_t context, UserAddress block, UserAddress result);
+Result<uint64_t> SysIoGetevents(Task& task, uint64_t context, int64_t least, int64_t most, UserAddress events, InArg<timespec> timeout);
+Result<uint64_t> SysIoPgetevents(Task& task, uint64_t context, int64_t least, int64_t most, UserAddress events, InArg<timespec> timeout,
+                                 UserAddress mask);
+
+// namespace.cc
+Result<uint64_t> SysSetns(Task& task, FdArg fd, FlagsArg type);
+Result<uint64_t> SysKcmp(Task& task, int pid1, int pid2, int type, uint64_t index1, uint64_t index2);
+
+// numa.cc
+Result<uint64_t> SysGetMempolicy(Task& task, OutArg<int> mode, UserAddress nodes, uint64_t max_node, UserAddress address, FlagsArg flags);
+Result<uint64_t> SysSetMempolicy(Task& task, int mode, UserAddress nodes, uint64_t max_node);
+Result<uint64_t> SysMbind(Task& task, UserAddress address, uint64_t length, int mode, UserAddress nodes, uint64_t max_node, FlagsArg flags);
+Result<uint64_t> SysMigratePages(Task& task, int pid, uint64_t max_node, UserAddress from, UserAddress to);
+Result<uint64_t> SysMovePages(Task& task, int pid, uint64_t count, UserAddress pages, UserAddress nodes, UserAddress status, FlagsArg flags);
+Result<uint64_t> SysSetMempolicyHomeNode(Task& task, UserAddress address, uint64_t length, uint64_t node, FlagsArg flags);
+
+// membarrier.cc
+Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu);
+
+// futex2.cc
+Result<uint64_t> SysFutexWake(Task& task, UserAddress address, uint64_t mask, int count, FlagsArg flags);
+Result<uint64_t> SysFutexWait(Task& task, UserAddress address, uint64_t value, uint64_t mask, FlagsArg flags, InArg<timespec> timeout, int clock);
+Result<uint64_t> SysFutexRequeue(Task& task, UserAddress waiters, FlagsArg flags, int wake, int requeue);
+
+// denied.cc
+Result<uint64_t> SysPkeyAlloc(Task& task, uint64_t flags, uint64_t rights);
+Result<uint64_t> SysPkeyFree(Task& task, int key);
+Result<uint64_t> SysProcessMadvise(Task& task, FdArg pidfd, UserAddress vector, size_t count, int advice, FlagsArg flags);
+Result<uint64_t> SysProcessMrelease(Task& task, FdArg pidfd, FlagsArg flags);
+Result<uint64_t> SysNameToHandleAt(Task& task, DirFdArg dirfd, PathArg path, UserAddress handle, UserAddress mount_id, FlagsArg flags);
+Result<uint64_t> SysOpenByHandleAt(Task& task, FdArg mount, UserAddress handle, FlagsArg flags);
+Result<uint64_t> SysQuotactl(Task& task, uint32_t command, UserAddress special, int id, UserAddress address);
+Result<uint64_t> SysQuotactlFd(Task& task, FdArg fd, uint32_t command, int id, UserAddress address);
+Result<uint64_t> SysFanotifyInit(Task& task, uint32_t flags, uint32_t event_flags);
+Result<uint64_t> SysFanotifyMark(Task& task, FdArg group, uint32_t flags, uint64_t mask, DirFdArg dirfd, PathArg path);
+Result<uint64_t> SysLookupDcookie(Task& task, uint64_t cookie, UserAddress buffer, size_t size);
+Result<uint64_t> SysUstat(Task& task, uint32_t device, UserAddress buffer);
+
+// mqueue.cc
+Result<uint64_t> SysMqOpen(Task& task, PathArg name, FlagsArg flags, ModeArg mode, InArg<mq_attr> attributes);
+Result<uint64_t> SysMqUnlink(Task& task, PathArg name);
+Result<uint64_t> SysMqTimedsend(Task& task, FdArg fd, UserAddress data, size_t size, uint32_t priority, InArg<timespec> timeout);
+Result<uint64_t> SysMqTimedreceive(Task& task, FdArg fd, UserAddress data, size_t size, OutArg<uint32_t> priority,
+                                   InArg<timespec> timeout);
+Result<uint64_t> SysMqNotify(Task& task, FdArg fd, InArg<sigevent> event);
+Result<uint64_t> SysMqGetsetattr(Task& task, FdArg fd, InArg<mq_attr> wanted, OutArg<mq_attr> old);
+
+// ptrace.cc
+Result<uint64_t> SysPtrace(Task& task, int64_t request, int pid, uint64_t address, uint64_t data);
+
 // signal.cc
+Result<uint64_t> SysRestartSyscall(Task& task);
 Result<uint64_t> SysRtSigaction(Task& task, SignalArg signo, InArg<SignalAction> action, OutArg<SignalAction> old, size_t size);
 Result<uint64_t> SysRtSigprocmask(Task& task, int how, InArg<SignalSet> set, OutArg<SignalSet> old, size_t size);
 Result<uint64_t> SysRtSigpending(Task& task, OutArg<SignalSet> set, size_t size);
@@ -84,7 +155,6 @@ Result<uint64_t> SysMlockall(Task& task, FlagsArg flags);
 Result<uint64_t> SysMunlockall(Task& task);
 Result<uint64_t> SysProcessVmReadv(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
 Result<uint64_t> SysProcessVmWritev(Task& task, int pid, UserAddress local, uint64_t local_count, UserAddress remote, uint64_t remote_count, FlagsArg flags);
-Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu);
 
 // futex.cc
 Result<uint64_t> SysFutex(Task& task, UserAddress address, int op, uint32_t value, UserAddress timeout, UserAddress address2, uint32_t value3);
@@ -354,7 +424,7 @@ Result<kernel::SignalSet> ReadSignalSet(Task& task, UserAddress address, size_t 
 rusage ToRusage(const kernel::Usage& usage);
 Result<uint64_t> SetSeccomp(Task& task, uint64_t mode, UserAddress args);
 // The answer of the task's own seccomp filters: nothing to go on, or what the call returns.
-std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event);
+std::optional<int64_t> CheckSeccomp(Task& task, const platform::Event& event, bool recheck = false);
 // Bytes of memory that the sandbox sees: the host's total, and what it may still take.
 struct MemoryTotals {
   uint64_t total, available;

@@ -138,12 +138,4 @@ Result<uint64_t> SysProcessVmWritev(Task& task, int pid, UserAddress local, uint
   return ProcessVm(task, pid, local, local_count, remote, remote_count, flags.value, true);
 }
 
-Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu) {
-  // Every hand-over between an application thread and the Sentry is a full barrier, but threads that run in parallel are
-  // not stopped by one: only the query is answered, so that programs use their fallback.
-  if (flags.value != 0) return Errno::kEINVAL;
-  if (command == 0 /* MEMBARRIER_CMD_QUERY */) return 0;
-  return Errno::kEINVAL;
-}
-
 }  // namespace syscalls

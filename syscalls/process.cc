@@ -218,6 +218,7 @@ Result<uint64_t> SysWaitid(Task& task, int which, int id, OutArg<siginfo_t> info
       out.si_uid = result.uid;
       out.si_status = result.code == CLD_EXITED   ? WEXITSTATUS(result.status)
                       : result.code == CLD_STOPPED   ? WSTOPSIG(result.status)
+                      : result.code == CLD_TRAPPED   ? result.status >> 8
                       : result.code == CLD_CONTINUED ? SIGCONT
                                                      : WTERMSIG(result.status);
     }
@@ -309,6 +310,7 @@ Result<uint64_t> SysUnshare(Task& task, FlagsArg flags) {
   auto creds = MakeRef<Credentials>(*task.creds());
   TRY(kernel::MakeNamespaces(task, flags.value & kNamespaces, *creds, &namespaces, &fs));
   if ((flags.value & CLONE_FILES) != 0 && task.fds()->refs() > 1) task.set_fds(task.fds()->Copy());
+  if ((flags.value & (CLONE_SYSVSEM | CLONE_NEWIPC)) != 0) task.sem_undo.reset();
   task.namespaces = std::move(namespaces);
   task.set_fs(std::move(fs));
   if ((flags.value & CLONE_NEWUSER) != 0) task.set_creds(std::move(creds));
