@@ -30,8 +30,8 @@ Result<uint64_t> TraceMe(Task& task) {
   if (parent == nullptr || parent->zombie || parent->exiting) return 0;
   // The thread that made this process, as long as it lives.
   Task* tracer = task.creator ? task.creator->task : nullptr;
-  if (tracer == nullptr || &tracer->thread_group() != parent || tracer->ended()) tracer = &parent->leader();
-  if (tracer->ended()) return 0;
+  if (tracer == nullptr || &tracer->thread_group() != parent || tracer->exiting()) tracer = &parent->leader();
+  if (tracer->exiting()) return 0;
   task.EnsureTrace().Attach(*tracer, Trace::Mode::kClassic, 0);
   return 0;
 }

@@ -18,6 +18,7 @@ constexpr uint64_t kUserFlags = 0x1 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 |
 constexpr uint64_t kAddressLimit = (uint64_t{1} << 47) - kPageSize;
 constexpr size_t kFxsaveSize = 512, kSoftwareOffset = 464, kSoftwareSize = 48;
 constexpr uint64_t kX87AndSse = 3;
+constexpr uint32_t kXstateMagic = 0x46505853;  // FP_XSTATE_MAGIC1
 
 // The features that XSAVE may hold here: what bytes 464 to 471 of NT_X86_XSTATE tell a debugger.
 uint64_t EnabledFeatures(const std::vector<uint8_t>& frame) {
@@ -26,13 +27,19 @@ uint64_t EnabledFeatures(const std::vector<uint8_t>& frame) {
   uint32_t magic = 0;
   memcpy(&magic, frame.data() + kSoftwareOffset, sizeof magic);
   memcpy(&features, frame.data() + kSoftwareOffset + 8, sizeof features);
-  return magic == 0x46505853 && features != 0 ? features : kX87AndSse;
+  return magic == kXstateMagic && features != 0 ? features : kX87AndSse;
 }
 
 std::vector<uint8_t> Frame(Task& target) {
   std::span<const uint8_t> state = target.context().fpu_state();
   std::vector<uint8_t> frame(state.begin(), state.end());
   if (frame.size() < kFxsaveSize) frame.resize(kFxsaveSize);
+  // A signal frame has a closing word behind the state proper.
+  uint32_t magic = 0, size = 0;
+  memcpy(&magic, frame.data() + kSoftwareOffset, sizeof magic);
+  memcpy(&size, frame.data() + kSoftwareOffset + 16, sizeof size);
+  if (magic == kXstateMagic && size >= kFxsaveSize && size <= frame.size()) frame.resize(size);
+  frame.resize(frame.size() & ~size_t{7});
   return frame;
 }
 

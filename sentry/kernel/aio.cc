@@ -33,6 +33,8 @@ RefPtr<AioContext> AioTable::Find(uint64_t id) const {
 
 namespace {
 
+constexpr int64_t kNotReady = -static_cast<int64_t>(Errno::kEAGAIN);
+
 struct Request {
   RefPtr<mm::MemoryManager> memory;
   RefPtr<AioContext> context;
@@ -72,9 +74,14 @@ Result<size_t> Request::Try() {
   return stream ? file->Read(buffer.io()) : file->ReadAt(buffer.io(), offset, block.aio_rw_flags);
 }
 
-void Finish(Request& request, const Result<size_t>& result) {
+// A try's result as a completion has it.
+int64_t Attempt(Request& request) {
+  Result<size_t> result = request.Try();
+  return result.ok() ? static_cast<int64_t>(*result) : -static_cast<int64_t>(result.error());
+}
+
+void Finish(Request& request, int64_t value) {
   if (request.context->dead) return;
-  int64_t value = result.ok() ? static_cast<int64_t>(*result) : -static_cast<int64_t>(result.error());
   request.context->Complete(request.block, request.address, value, request.signal.get());
 }
 
@@ -86,14 +93,14 @@ void RunWaiting(Request& request) {
   WaitQueue* queue = request.file->wait_queue();
   if (queue != nullptr) queue->Add(waiter, request.events() | EPOLLERR | EPOLLHUP);
   context.waiting.push_back(self);
-  Result<size_t> result = Errno::kEAGAIN;
+  int64_t value = kNotReady;
   while (!context.dead) {
-    result = request.Try();
-    if (result.ok() || result.error() != Errno::kEAGAIN || queue == nullptr) break;
+    value = Attempt(request);
+    if (value != kNotReady || queue == nullptr) break;
     base::Fiber::Park();
   }
   context.waiting.remove(self);
-  Finish(request, result);
+  Finish(request, value);
 }
 
 }  // namespace
@@ -105,11 +112,12 @@ Result<void> AioSubmit(mm::MemoryManager& memory, AioContext& context, const ioc
   Request request{RefPtr<mm::MemoryManager>(&memory), RefPtr<AioContext>(&context), block, address, std::move(file), std::move(signal),
                   std::move(ranges)};
   context.in_flight++;
-  Result<size_t> result = request.Try();
-  bool waits = !result.ok() && result.error() == Errno::kEAGAIN && request.file->wait_queue() != nullptr &&
-               (block.aio_lio_opcode == IOCB_CMD_POLL || !request.file->nonblocking());
+  int64_t value = Attempt(request);
+  bool waits = value == kNotReady && request.file->wait_queue() != nullptr &&
+               (block.aio_lio_opcode == IOCB_CMD_POLL || (!request.file->nonblocking() && request.file->AsTerminal() == nullptr));
+  // A terminal wants to know whose session reads, which a fiber without a task cannot say.
   if (!waits) {
-    Finish(request, result);
+    Finish(request, value);
     return {};
   }
   base::Fiber::Start([request = std::move(request)]() mutable {

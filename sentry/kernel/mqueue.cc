@@ -6,7 +6,7 @@
 
 #include "base/event_loop.h"
 #include "sentry/kernel/task.h"
-#include "vfs/fs/pseudo/pseudo.h"
+#include "vfs/fs/pseudo/pseudo.h"  // layer: a directory made of its parts, as in sentry/proc
 
 namespace kernel {
 

@@ -37,15 +37,16 @@ void Trace::Attach(Task& tracer, Mode mode, uint32_t options) {
 void Trace::Detach(int signo) {
   if (tracer_ == nullptr) return;
   RefPtr<Task> hold(&task_);
+  ThreadGroup& group = task_.thread_group();
+  const bool foreign = &tracer_->thread_group() != group.parent();
   std::erase_if(tracer_->tracees, [this](const RefPtr<Task>& tracee) { return tracee.get() == &task_; });
   tracer_ = nullptr;
   options_ = 0;
   resumption_ = Resumption::kContinue;
   interrupt_ = notify_ = group_stop_ = false;
-  ThreadGroup& group = task_.thread_group();
   if (task_.fiber_ == nullptr || task_.context_ == nullptr) {
     // The parent was not told of the end as long as the tracer had not seen it.
-    if (task_.is_leader() && group.zombie && !group.reaped) group.TellParent();
+    if (foreign && task_.is_leader() && group.zombie && !group.reaped) group.TellParent();
     return;
   }
   resume_signal_ = signo;
