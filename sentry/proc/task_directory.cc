@@ -14,7 +14,8 @@ using kernel::ThreadGroup;
 
 namespace {
 
-bool Alive(const Task& task) { return task.memory() || task.thread_group().zombie || !task.thread_group().reaped; }
+// Until it is reaped it has its number.
+bool Alive(const Task& task) { return task.pid()->task == &task; }
 
 pseudo::Node::Owner OwnerOf(const Task& task) {
   // prctl(2) PR_SET_DUMPABLE: the files of an undumpable process belong to root.
@@ -65,6 +66,21 @@ RefPtr<pseudo::Node> PathLink(vfs::FileSystem* fs, RefPtr<Task> task, std::funct
     return place;
   };
   auto name = [task, resolve]() -> Result<std::string> { return NameOf(*task, TRY(resolve())); };
+  return MakeRef<MagicLink>(fs, 0777, resolve, name);
+}
+
+RefPtr<pseudo::Node> ExecutableLink(vfs::FileSystem* fs, RefPtr<Task> task) {
+  auto get = [task]() -> Result<vfs::FileDescription*> {
+    TRY(CheckMayLook(*task));
+    if (!task->memory() || !task->mm().executable) return Errno::kENOENT;
+    return task->mm().executable.get();
+  };
+  auto resolve = [get]() -> Result<vfs::Path> { return TRY(get())->path(); };
+  auto name = [get, task]() -> Result<std::string> {
+    vfs::FileDescription* file = TRY(get());
+    std::string special = file->LinkName();  // of a memfd
+    return special.empty() ? NameOf(*task, file->path()) : special;
+  };
   return MakeRef<MagicLink>(fs, 0777, resolve, name);
 }
 
@@ -269,7 +285,7 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
   add("fdinfo", MakeRef<FdDirectory>(fs, task, true));
   add("cwd", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->cwd : vfs::Path{}; }));
   add("root", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->root : vfs::Path{}; }));
-  add("exe", PathLink(fs, task, [](Task& t) { return t.memory() && t.mm().executable ? t.mm().executable->path() : vfs::Path{}; }));
+  add("exe", ExecutableLink(fs, task));
   text("stat", 0444, [ns, level](Task& t) { return StatText(t, *ns, level); });
   text("status", 0444, [ns](Task& t) { return StatusText(t, *ns); });
   text("statm", 0444, StatmText);
