@@ -74,6 +74,7 @@ void RegisterFileSystems() {
   });
   kernel::RegisterTerminalOwner();
   kernel::RegisterSignalSource();
+  kernel::RegisterSocketCredentials();
   mm::SetSharedAnonymousFactory(tmpfs::CreateSharedAnonymous);
 }
 

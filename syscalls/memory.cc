@@ -1,7 +1,9 @@
 // mmap(2), mprotect(2), brk(2), mremap(2), madvise(2), msync(2), mlock(2), mincore(2), process_vm_readv(2).
 
+#include <linux/membarrier.h>
 #include <sys/uio.h>
 
+#include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 #include "syscalls/permissions.h"
 
@@ -139,11 +141,27 @@ Result<uint64_t> SysProcessVmWritev(Task& task, int pid, UserAddress local, uint
 }
 
 Result<uint64_t> SysMembarrier(Task& task, int command, FlagsArg flags, int cpu) {
-  // Every hand-over between an application thread and the Sentry is a full barrier, but threads that run in parallel are
-  // not stopped by one: only the query is answered, so that programs use their fallback.
   if (flags.value != 0) return Errno::kEINVAL;
-  if (command == 0 /* MEMBARRIER_CMD_QUERY */) return 0;
-  return Errno::kEINVAL;
+  uint32_t& registered = task.thread_group().membarrier_registered;
+  switch (command) {
+    case MEMBARRIER_CMD_QUERY:
+      return MEMBARRIER_CMD_GLOBAL | MEMBARRIER_CMD_GLOBAL_EXPEDITED | MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED |
+             MEMBARRIER_CMD_PRIVATE_EXPEDITED | MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED;
+    case MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED:
+    case MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED:
+      registered |= static_cast<uint32_t>(command);
+      return 0;
+    case MEMBARRIER_CMD_GLOBAL:
+    case MEMBARRIER_CMD_GLOBAL_EXPEDITED:
+      kernel::WaitForBarriers(task, nullptr);
+      return 0;
+    case MEMBARRIER_CMD_PRIVATE_EXPEDITED:
+      if ((registered & MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0) return Errno::kEPERM;
+      kernel::WaitForBarriers(task, task.memory().get());
+      return 0;
+    default:
+      return Errno::kEINVAL;
+  }
 }
 
 }  // namespace syscalls

@@ -140,9 +140,7 @@ class FileDescription : public RefCounted {
   virtual Terminal* AsTerminal() { return nullptr; }
   virtual const void* kind() const { return nullptr; }  // the address of the class's kKind
 
-  // F_SETOWN, F_SETSIG for SIGIO; interpreted by sentry/kernel.
-  int32_t async_owner = 0;
-  int async_owner_type = 0;
+  // F_SETSIG; the rest of signal-driven I/O is sentry/kernel/async_io.h.
   int async_signal = 0;
 
  protected:

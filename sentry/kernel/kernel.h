@@ -66,6 +66,9 @@ class Kernel {
   bool paused() const { return paused_; }
   WaitQueue resume_events;
 
+  // Each time that a task leaves application code, while somebody waits for that (membarrier(2)).
+  WaitQueue left_app_events;
+
   // Ends every process (SIGKILL semantics).
   void KillAll();
 
@@ -79,5 +82,9 @@ class Kernel {
   int64_t boot_time_ns_;
   int cpu_count_;
 };
+
+// membarrier(2): parks until every other thread that was in application code has been in the Sentry since; only those with
+// `memory`, if it is not null.
+void WaitForBarriers(Task& self, const mm::MemoryManager* memory);
 
 }  // namespace kernel

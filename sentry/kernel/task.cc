@@ -96,6 +96,7 @@ void Task::RunLoop() {
     in_app_ = true;
     platform::Event event = context_->Run(memory_->space());
     in_app_ = false;
+    if (!kernel_.left_app_events.empty()) kernel_.left_app_events.Notify(EPOLLIN);
     left_app_ns_ = base::MonotonicNow();
     usage.user_ns += left_app_ns_ - entered_app_ns_;
     parks = fiber_->parks;
@@ -174,7 +175,9 @@ void Task::HandleFault(const platform::Event& event) {
             context_->has_registers() ? context_->registers().rip : 0);
   SignalInfo info = MakeSignalInfo(signo, code);
   info.si_addr = reinterpret_cast<void*>(event.address);
+  fault_trap_number = event.trap_number;
   fault_error_code = event.error_code;
+  if (event.page_fault()) fault_address = event.address;
   ForceSignal(info);
 }
 
@@ -249,6 +252,8 @@ Result<int> Task::InstallFd(RefPtr<vfs::FileDescription> file, bool cloexec, int
 vfs::WalkContext Task::WalkFromCwd() { return {.root = fs_->root, .start = fs_->cwd, .creds = creds_, .task = this}; }
 
 Result<vfs::WalkContext> Task::WalkFrom(int dirfd, std::string_view name, bool empty_path) {
+  // No name at all is an error whatever the descriptor is.
+  if (name.empty() && !empty_path) return Errno::kENOENT;
   vfs::WalkContext context = WalkFromCwd();
   if (dirfd == AT_FDCWD || (!name.empty() && name[0] == '/')) return context;
   vfs::FileDescription* file = fds_->Peek(dirfd);

@@ -95,6 +95,7 @@ Result<void> Task::Execve(RefPtr<vfs::FileDescription> file, std::string filenam
   keep_caps = false;
   parent_death_signal = secure ? 0 : parent_death_signal;
   thread_group_->posix_timers.reset();
+  thread_group_->membarrier_registered = 0;
   thread_group_->has_executed = true;
   thread_group_->exit_signal = SIGCHLD;
   set_creds(creds);

@@ -79,7 +79,10 @@ void Task::ExitNotify() {
   kernel_.live_tasks--;
 
   if (is_leader()) group->zombie_leader = RefPtr<Task>(this);
-  if (!is_leader()) std::erase(group->tasks, this);
+  if (!is_leader()) {
+    std::erase(group->tasks, this);
+    pid_->task = nullptr;
+  }
   group->live_tasks--;
   group->member_events.Notify(EPOLLIN);
   if (group->live_tasks > 0) return;
@@ -114,6 +117,7 @@ void ThreadGroup::Finish(int status) {
   exiting = true;
   for (IntervalTimer& timer : itimers) timer.timer.reset();
   posix_timers.reset();
+  cpu_limit_timer.reset();
 
   if (pid_ns_->init == this) {
     // The end of init ends its namespace.
@@ -202,6 +206,7 @@ void ThreadGroup::Reap() {
   if (process_group) process_group->members.erase(this);
   process_group.reset();
   tasks.clear();
+  if (leader_ != nullptr && leader_->pid_->task == leader_) leader_->pid_->task = nullptr;
   RefPtr<Task> leader = std::move(zombie_leader);  // frees the task and its number once its fiber is done
 }
 
