@@ -74,7 +74,6 @@ void RegisterFileSystems() {
   });
   kernel::RegisterTerminalOwner();
   kernel::RegisterSignalSource();
-  kernel::RegisterSocketCredentials();
   mm::SetSharedAnonymousFactory(tmpfs::CreateSharedAnonymous);
 }
 

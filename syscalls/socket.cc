@@ -181,8 +181,14 @@ Result<uint64_t> Send(Task& task, const SocketRef& socket, const UserRanges& ran
   return static_cast<uint64_t>(*sent);
 }
 
+// Where read(2) and write(2) say EINVAL, messages of too many pieces are too long.
+Result<UserRanges> ReadMessageIovecs(Task& task, const msghdr& message) {
+  if (message.msg_iovlen > IOV_MAX) return Errno::kEMSGSIZE;
+  return ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen);
+}
+
 Result<uint64_t> SendOne(Task& task, const SocketRef& socket, const msghdr& message, int flags) {
-  UserRanges ranges = TRY(ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen));
+  UserRanges ranges = TRY(ReadMessageIovecs(task, message));
   vfs::SocketAddress to;
   bool named = message.msg_name != nullptr && message.msg_namelen > 0;
   if (named) to = TRY(ReadAddress(task, reinterpret_cast<UserAddress>(message.msg_name), std::min<uint32_t>(message.msg_namelen, vfs::SocketAddress::kMaxLength)));
@@ -235,7 +241,7 @@ Result<uint64_t> Receive(Task& task, const SocketRef& socket, const UserRanges& 
 
 Result<uint64_t> ReceiveOne(Task& task, const SocketRef& socket, UserAddress header, int flags) {
   msghdr message = TRY(task.mm().Read<msghdr>(header));
-  UserRanges ranges = TRY(ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen));
+  UserRanges ranges = TRY(ReadMessageIovecs(task, message));
   vfs::ReceivedMessage received;
   uint64_t size = TRY(Receive(task, socket, ranges, flags, &received));
   if (message.msg_name != nullptr) {

@@ -154,7 +154,7 @@ class FileDescription : public RefCounted {
   Hook* hooks_ = nullptr;
   Path path_;
   int flags_ = 0;
-  bool denies_writes_ = false;
+  bool counted_as_writer_ = false, denies_writes_ = false;
   RefPtr<const Credentials> creds_;
 };
 

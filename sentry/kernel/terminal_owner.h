@@ -8,7 +8,5 @@ namespace kernel {
 void RegisterTerminalOwner();
 // Makes it the source of signalfd's signals (vfs/signal_source.h).
 void RegisterSignalSource();
-// Lets sockets know who calls (vfs/socket.h).
-void RegisterSocketCredentials();
 
 }  // namespace kernel

@@ -256,12 +256,15 @@ class TaskDirectory final : public pseudo::StaticDirectory {
  public:
   TaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task) : StaticDirectory(fs), task_(std::move(task)) {}
   bool cacheable() const override { return false; }
+  bool alive() const { return Alive(*task_); }
 
  private:
   const RefPtr<Task> task_;
 };
 
 }  // namespace
+
+bool IsOfLivingTask(const vfs::Inode& task_directory) { return static_cast<const TaskDirectory&>(task_directory).alive(); }
 
 RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, TaskLevel level, const PidNamespace& ns_ref) {
   auto directory = MakeRef<TaskDirectory>(fs, task);
