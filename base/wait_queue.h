@@ -92,6 +92,9 @@ Result<T> BlockUntil(WaitQueue& queue, EventMask mask, int64_t deadline_ns, absl
       case WakeReason::kWoken:
         break;
       case WakeReason::kInterrupted:
+        // What comes together with a signal is not lost to it, as in Linux: the end of a child and its SIGCHLD.
+        result = attempt();
+        if (result.ok() || result.error() != Errno::kEAGAIN) return result;
         return Errno::kERESTARTSYS;
       case WakeReason::kTimedOut:
         return attempt();

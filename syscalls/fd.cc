@@ -4,6 +4,9 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 
+#include <cstdlib>
+
+#include "sentry/kernel/async_io.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 #include "vfs/file_lock.h"
@@ -65,7 +68,7 @@ Result<uint64_t> RecordLocking(Task& task, vfs::FileDescription& file, int comma
   return 0;
 }
 
-Result<uint64_t> SetStatusFlags(Task& task, vfs::FileDescription& file, int flags) {
+Result<uint64_t> SetStatusFlags(Task& task, vfs::FileDescription& file, int fd, int flags) {
   constexpr int kChangeable = O_APPEND | O_ASYNC | O_DIRECT | O_NOATIME | O_NONBLOCK;
   int before = file.flags();
   if ((flags & O_NOATIME) != 0 && (before & O_NOATIME) == 0) {
@@ -74,6 +77,7 @@ Result<uint64_t> SetStatusFlags(Task& task, vfs::FileDescription& file, int flag
   }
   file.set_flags((before & ~kChangeable) | (flags & kChangeable));
   file.OnSetFlags(before);
+  if (((before ^ flags) & O_ASYNC) != 0) kernel::UpdateAsync(file, fd);
   return 0;
 }
 
@@ -100,7 +104,7 @@ Result<uint64_t> SysFcntl(Task& task, FdArg fd, int command, uint64_t argument) 
   if ((file->flags() & O_PATH) != 0) return Errno::kEBADF;
   switch (command) {
     case F_SETFL:
-      return SetStatusFlags(task, *file, value);
+      return SetStatusFlags(task, *file, fd, value);
     case F_GETLK:
     case F_SETLK:
     case F_SETLKW:
@@ -108,23 +112,23 @@ Result<uint64_t> SysFcntl(Task& task, FdArg fd, int command, uint64_t argument) 
     case F_OFD_SETLK:
     case F_OFD_SETLKW:
       return RecordLocking(task, *file, command, argument);
-    case F_GETOWN:
-      return static_cast<uint64_t>(static_cast<int64_t>(file->async_owner_type == 2 ? -file->async_owner : file->async_owner));
+    case F_GETOWN: {
+      kernel::AsyncOwner owner = kernel::GetAsyncOwner(task, *file);
+      return static_cast<uint64_t>(int64_t{owner.type == F_OWNER_PGRP ? -owner.id : owner.id});
+    }
     case F_SETOWN:
       if (value == INT32_MIN) return Errno::kEINVAL;
-      file->async_owner = value < 0 ? -value : value;
-      file->async_owner_type = value < 0 ? 2 : 1;
+      TRY(kernel::SetAsyncOwner(task, *file, value < 0 ? F_OWNER_PGRP : F_OWNER_PID, std::abs(value)));
       return 0;
     case F_GETOWN_EX: {
-      f_owner_ex owner{.type = static_cast<decltype(f_owner_ex::type)>(file->async_owner_type), .pid = file->async_owner};
+      kernel::AsyncOwner now = kernel::GetAsyncOwner(task, *file);
+      f_owner_ex owner{.type = static_cast<decltype(f_owner_ex::type)>(now.type), .pid = now.id};
       TRY(task.mm().Write(argument, owner));
       return 0;
     }
     case F_SETOWN_EX: {
       f_owner_ex owner = TRY(task.mm().Read<f_owner_ex>(argument));
-      if (static_cast<int>(owner.type) < 0 || static_cast<int>(owner.type) > 2) return Errno::kEINVAL;
-      file->async_owner = owner.pid;
-      file->async_owner_type = static_cast<int>(owner.type);
+      TRY(kernel::SetAsyncOwner(task, *file, static_cast<int>(owner.type), owner.pid));
       return 0;
     }
     case F_GETSIG:
@@ -173,8 +177,10 @@ Result<uint64_t> SysIoctl(Task& task, FdArg fd, uint32_t request, uint64_t argum
     case FIOASYNC: {
       int on = TRY(task.mm().Read<int>(argument));
       int before = file->flags();
+      if (file->wait_queue() == nullptr) return Errno::kENOTTY;
       file->set_flags(on != 0 ? before | O_ASYNC : before & ~O_ASYNC);
       file->OnSetFlags(before);
+      kernel::UpdateAsync(*file, fd);
       return 0;
     }
     case FIONREAD:

@@ -12,6 +12,7 @@
 #include "base/wait_queue.h"
 #include "sentry/kernel/task.h"
 #include "vfs/file_description.h"
+#include "vfs/socket.h"
 
 namespace syscalls {
 
@@ -30,10 +31,16 @@ UserRanges Skip(const UserRanges& ranges, size_t done);
 
 // Repeats `attempt` while it fails with EAGAIN, waiting for `mask` in between, unless the description is non-blocking.
 template <class Attempt>
-Result<size_t> WhileNotReady(vfs::FileDescription& file, EventMask mask, int64_t deadline, Attempt attempt) {
+Result<size_t> WhileNotReady(vfs::FileDescription& file, EventMask mask, Attempt attempt) {
   WaitQueue* queue = file.nonblocking() ? nullptr : file.wait_queue();
   if (queue == nullptr) return attempt();
-  return base::BlockUntil<size_t>(*queue, mask, deadline, attempt);
+  // socket(7), SO_RCVTIMEO and SO_SNDTIMEO.
+  int64_t timeout = 0;
+  if (vfs::Socket* socket = file.AsSocket()) timeout = mask == EPOLLIN ? socket->receive_timeout() : socket->send_timeout();
+  int64_t deadline = timeout == 0 ? base::kNoDeadline : base::MonotonicNow() + timeout;
+  Result<size_t> result = base::BlockUntil<size_t>(*queue, mask, deadline, attempt);
+  if (!result.ok() && result.error() == Errno::kERESTARTSYS && timeout != 0) return Errno::kEINTR;
+  return result;
 }
 
 // One read or write call over `ranges` at the file position (offset < 0) or at `offset`. Writes of streams go on until all

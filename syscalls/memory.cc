@@ -1,7 +1,9 @@
 // mmap(2), mprotect(2), brk(2), mremap(2), madvise(2), msync(2), mlock(2), mincore(2), process_vm_readv(2).
 
+#include <linux/membarrier.h>
 #include <sys/uio.h>
 
+#include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 #include "syscalls/permissions.h"
 

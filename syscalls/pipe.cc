@@ -65,7 +65,7 @@ Result<uint64_t> CopyBetween(Task& task, vfs::FileDescription& in, int64_t* in_o
   while (done < length) {
     size_t want = std::min(length - done, buffer.size());
     IoVec span(buffer.data(), want);
-    Result<size_t> got = WhileNotReady(in, EPOLLIN, base::kNoDeadline, [&]() -> Result<size_t> {
+    Result<size_t> got = WhileNotReady(in, EPOLLIN, [&]() -> Result<size_t> {
       return in_offset != nullptr ? in.ReadAt(span, static_cast<uint64_t>(*in_offset), 0) : in.Read(span);
     });
     if (!got.ok() || *got == 0) {
@@ -75,7 +75,7 @@ Result<uint64_t> CopyBetween(Task& task, vfs::FileDescription& in, int64_t* in_o
     size_t put = 0;
     while (put < *got) {
       IoVec rest = span.Slice(put, *got - put);
-      Result<size_t> written = WhileNotReady(out, EPOLLOUT, base::kNoDeadline, [&]() -> Result<size_t> {
+      Result<size_t> written = WhileNotReady(out, EPOLLOUT, [&]() -> Result<size_t> {
         return out_offset != nullptr ? out.WriteAt(rest, static_cast<uint64_t>(*out_offset), 0) : out.Write(rest);
       });
       if (!written.ok()) {

@@ -10,8 +10,6 @@ namespace syscalls {
 
 namespace {
 
-class PosixTimers;
-
 struct PosixTimer {
   int id;
   clockid_t clock;
@@ -20,14 +18,15 @@ struct PosixTimer {
   RefPtr<kernel::Pid> thread;  // SIGEV_THREAD_ID
   int64_t interval_ns = 0;
   int overrun = 0;
-  std::unique_ptr<base::Timer> timer;
+  int last_overrun = 0;
+  std::unique_ptr<kernel::ClockTimer> timer;
 
   void Fire() {
     if (interval_ns > 0) {
-      int64_t next = timer->deadline() + interval_ns, now = base::MonotonicNow();
+      int64_t next = timer->deadline() + interval_ns, now = timer->Now();
       if (next <= now) {
         int64_t missed = (now - next) / interval_ns + 1;
-        overrun = static_cast<int>(std::min<int64_t>(overrun + missed, INT32_MAX));
+        CountOverrun(missed);
         next += missed * interval_ns;
       }
       timer->Arm(next);
@@ -35,32 +34,32 @@ struct PosixTimer {
     if (event.sigev_notify == SIGEV_NONE) return;
     kernel::SignalInfo info = kernel::MakeSignalInfo(event.sigev_signo, SI_TIMER);
     info.si_timerid = id;
-    info.si_overrun = overrun;
     info.si_value = event.sigev_value;
     RefPtr<kernel::ThreadGroup> hold(group);
-    if (event.sigev_notify == SIGEV_THREAD_ID) {
-      if (thread->task == nullptr) return;
-      if ((thread->task->pending.set() & kernel::SignalBit(info.si_signo)) != 0) {
-        overrun++;
-        return;
-      }
+    bool to_thread = event.sigev_notify == SIGEV_THREAD_ID;
+    if (to_thread && thread->task == nullptr) return;
+    const kernel::PendingSignals& pending = to_thread ? thread->task->pending : group->pending;
+    if ((pending.set() & kernel::SignalBit(info.si_signo)) != 0) {
+      CountOverrun(1);
+    } else if (to_thread) {
       thread->task->SendSignal(info);
     } else {
-      if ((group->pending.set() & kernel::SignalBit(info.si_signo)) != 0) {
-        overrun++;
-        return;
-      }
       group->SendSignal(info);
     }
-    last_overrun = overrun;
-    overrun = 0;
   }
-  int last_overrun = 0;
+  void CountOverrun(int64_t n) { overrun = static_cast<int>(std::min<int64_t>(overrun + n, INT32_MAX)); }
 };
 
 // Hangs off the thread group.
-class PosixTimers : public RefCounted {
+class PosixTimers : public kernel::PosixTimerSet {
  public:
+  void OnSignalTaken(kernel::SignalInfo& info) override {
+    auto it = timers.find(info.si_timerid);
+    if (it == timers.end()) return;
+    PosixTimer& timer = *it->second;
+    info.si_overrun = timer.last_overrun = std::exchange(timer.overrun, 0);
+  }
+
   std::map<int, std::unique_ptr<PosixTimer>> timers;
   int next_id = 0;
 };
@@ -79,9 +78,7 @@ Result<PosixTimer*> Find(Task& task, int id) {
 }
 
 itimerspec Remaining(const PosixTimer& timer) {
-  int64_t left = 0;
-  if (timer.timer->armed()) left = std::max<int64_t>(timer.timer->deadline() - base::MonotonicNow(), 1);
-  return {.it_interval = ToTimespec(timer.interval_ns), .it_value = ToTimespec(left)};
+  return {.it_interval = ToTimespec(timer.interval_ns), .it_value = ToTimespec(timer.timer->Left())};
 }
 
 }  // namespace
@@ -111,7 +108,7 @@ Result<uint64_t> SysTimerCreate(Task& task, int clock, InArg<sigevent> event, Ou
     }
   }
   PosixTimer* raw = timer.get();
-  timer->timer = std::make_unique<base::Timer>([raw] { raw->Fire(); });
+  timer->timer = std::make_unique<kernel::ClockTimer>(TRY(CpuClock(task, clock)), [raw] { raw->Fire(); });
   TRY(out.Write(task, timer->id));
   timers.timers.emplace(timers.next_id++, std::move(timer));
   return 0;
@@ -126,8 +123,10 @@ Result<uint64_t> SysTimerSettime(Task& task, int id, FlagsArg flags, InArg<itime
   timer->overrun = timer->last_overrun = 0;
   timer->interval_ns = interval_ns;
   if (value_ns != 0) {
-    bool absolute = (flags & TIMER_ABSTIME) != 0;
-    timer->timer->Arm(absolute ? TRY(MonotonicDeadline(task, timer->clock, value_ns)) : DeadlineIn(value_ns));
+    int64_t now = TRY(ReadClock(task, timer->clock));
+    int64_t left = (flags & TIMER_ABSTIME) == 0 ? value_ns : std::max<int64_t>(value_ns - now, 0);
+    now = timer->timer->Now();
+    timer->timer->Arm(left > base::kNoDeadline - now ? base::kNoDeadline : now + left);
   }
   if (!old.null()) TRY(old.Write(task, before));
   return 0;

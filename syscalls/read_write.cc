@@ -65,7 +65,7 @@ Result<uint64_t> ReadFile(Task& task, vfs::FileDescription& file, const UserRang
     return static_cast<uint64_t>(TRY(offset < 0 ? file.Read(nothing) : file.ReadAt(nothing, static_cast<uint64_t>(offset), 0)));
   }
   // The buffer is looked up anew for each attempt: mappings may change while the call blocks.
-  size_t got = TRY(WhileNotReady(file, EPOLLIN, base::kNoDeadline, [&]() -> Result<size_t> {
+  size_t got = TRY(WhileNotReady(file, EPOLLIN, [&]() -> Result<size_t> {
     mm::Pinned buffer = TRY(PinRanges(task, ranges, true));
     if (offset < 0) return file.Read(buffer.io());
     return file.ReadAt(buffer.io(), static_cast<uint64_t>(offset), rwf_flags);
@@ -116,7 +116,7 @@ Result<uint64_t> WriteFile(Task& task, vfs::FileDescription& file, const UserRan
   size_t done = 0;
   UserRanges rest;
   for (;;) {
-    Result<size_t> written = WhileNotReady(file, EPOLLOUT, base::kNoDeadline, [&]() -> Result<size_t> {
+    Result<size_t> written = WhileNotReady(file, EPOLLOUT, [&]() -> Result<size_t> {
       mm::Pinned buffer = TRY(PinRanges(task, *ranges, false));
       if (offset < 0 && (rwf_flags & RWF_APPEND) == 0) return file.Write(buffer.io());
       if (offset < 0 || (rwf_flags & RWF_APPEND) != 0) {

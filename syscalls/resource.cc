@@ -32,6 +32,7 @@ Result<void> SetLimit(Task& task, ThreadGroup& group, int resource, const rlimit
   if (limit.rlim_max > group.limits[resource].rlim_max && !task.creds()->Has(CAP_SYS_RESOURCE)) return Errno::kEPERM;
   group.limits[resource] = limit;
   PublishLimits(task, group);
+  if (resource == RLIMIT_CPU) group.ArmCpuLimit();
   return {};
 }
 

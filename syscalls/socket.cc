@@ -166,14 +166,14 @@ Result<uint64_t> SysGetsockopt(Task& task, FdArg fd, int level, int name, UserAd
 namespace {
 
 Result<uint64_t> Send(Task& task, const SocketRef& socket, const UserRanges& ranges, const vfs::SocketAddress* to,
-                      vfs::ControlMessages* control, int flags) {
+                      vfs::ControlMessages& control, int flags) {
   vfs::WalkContext walk = task.WalkFromCwd();
   mm::Pinned data;
   if (TotalSize(ranges) > 0) {
     data = TRY(task.mm().PinVector(ranges, false));
     if (data.size() < TotalSize(ranges)) return Errno::kEFAULT;
   }
-  Result<size_t> sent = vfs::SendBlocking(*socket, {.walk = walk, .umask = task.fs()->umask}, data.io(), to, control, flags);
+  Result<size_t> sent = vfs::SendBlocking(*socket, {.walk = walk, .umask = task.fs()->umask}, data.io(), to, &control, flags);
   if (!sent.ok()) {
     RaiseSigpipe(task, *socket, sent.error(), flags);
     return sent.error();
@@ -181,13 +181,19 @@ Result<uint64_t> Send(Task& task, const SocketRef& socket, const UserRanges& ran
   return static_cast<uint64_t>(*sent);
 }
 
+// Where read(2) and write(2) say EINVAL, messages of too many pieces are too long.
+Result<UserRanges> ReadMessageIovecs(Task& task, const msghdr& message) {
+  if (message.msg_iovlen > IOV_MAX) return Errno::kEMSGSIZE;
+  return ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen);
+}
+
 Result<uint64_t> SendOne(Task& task, const SocketRef& socket, const msghdr& message, int flags) {
-  UserRanges ranges = TRY(ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen));
+  UserRanges ranges = TRY(ReadMessageIovecs(task, message));
   vfs::SocketAddress to;
   bool named = message.msg_name != nullptr && message.msg_namelen > 0;
   if (named) to = TRY(ReadAddress(task, reinterpret_cast<UserAddress>(message.msg_name), std::min<uint32_t>(message.msg_namelen, vfs::SocketAddress::kMaxLength)));
   vfs::ControlMessages control = TRY(ReadControl(task, reinterpret_cast<UserAddress>(message.msg_control), message.msg_controllen));
-  return Send(task, socket, ranges, named ? &to : nullptr, control.empty() ? nullptr : &control, flags);
+  return Send(task, socket, ranges, named ? &to : nullptr, control, flags);
 }
 
 }  // namespace
@@ -196,7 +202,8 @@ Result<uint64_t> SysSendto(Task& task, FdArg fd, UserAddress buffer, size_t size
   SocketRef socket = TRY(GetSocket(task, fd));
   vfs::SocketAddress to;
   if (address != 0) to = TRY(ReadAddress(task, address, length));
-  return Send(task, socket, {{buffer, std::min(size, kMaxTransfer)}}, address != 0 ? &to : nullptr, nullptr, flags);
+  vfs::ControlMessages none;
+  return Send(task, socket, {{buffer, std::min(size, kMaxTransfer)}}, address != 0 ? &to : nullptr, none, flags);
 }
 
 Result<uint64_t> SysSendmsg(Task& task, FdArg fd, InArg<msghdr> message, FlagsArg flags) {
@@ -234,7 +241,7 @@ Result<uint64_t> Receive(Task& task, const SocketRef& socket, const UserRanges& 
 
 Result<uint64_t> ReceiveOne(Task& task, const SocketRef& socket, UserAddress header, int flags) {
   msghdr message = TRY(task.mm().Read<msghdr>(header));
-  UserRanges ranges = TRY(ReadIovecs(task, reinterpret_cast<UserAddress>(message.msg_iov), message.msg_iovlen));
+  UserRanges ranges = TRY(ReadMessageIovecs(task, message));
   vfs::ReceivedMessage received;
   uint64_t size = TRY(Receive(task, socket, ranges, flags, &received));
   if (message.msg_name != nullptr) {

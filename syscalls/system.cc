@@ -49,7 +49,8 @@ Result<uint64_t> SysSetdomainname(Task& task, UserAddress name, size_t length) {
 Result<uint64_t> SysSysinfo(Task& task, OutArg<struct sysinfo> out) {
   MemoryTotals memory = GetMemoryTotals();
   struct sysinfo info = {};
-  info.uptime = (base::MonotonicNow() - task.kernel().boot_time_ns()) / 1'000'000'000;
+  // Rounded up, as Linux does: never zero.
+  info.uptime = (base::MonotonicNow() - task.kernel().boot_time_ns()) / 1'000'000'000 + 1;
   info.totalram = memory.total;
   info.freeram = memory.available;
   info.procs = static_cast<unsigned short>(std::min<uint64_t>(task.kernel().live_tasks, UINT16_MAX));

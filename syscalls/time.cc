@@ -31,8 +31,6 @@ Result<int64_t> RelativeDeadline(const timespec& ts) { return DeadlineIn(TRY(ToN
 
 namespace {
 
-int64_t CpuTime(const Usage& usage) { return usage.user_ns + usage.system_ns; }
-
 // Dynamic clock ids: bits 0-1 the kind (2: scheduler), bit 2 per thread, the rest ~pid (Linux: posix-timers.h).
 bool IsDynamic(clockid_t clock) { return clock < 0 && (clock & 3) == 2; }
 Result<Task*> DynamicTarget(Task& task, clockid_t clock) {
@@ -61,15 +59,28 @@ Result<int64_t> ReadClock(Task& task, clockid_t clock) {
     case CLOCK_BOOTTIME_ALARM:
       return base::MonotonicNow();
     case CLOCK_PROCESS_CPUTIME_ID:
-      return CpuTime(task.thread_group().TotalUsage());
+      return task.thread_group().TotalUsage().cpu_ns();
     case CLOCK_THREAD_CPUTIME_ID:
-      return CpuTime(task.CurrentUsage());
+      return task.CurrentUsage().cpu_ns();
     default: {
       if (!IsDynamic(clock)) return Errno::kEINVAL;
       Task* target = TRY(DynamicTarget(task, clock));
-      return CpuTime((clock & 4) != 0 ? target->CurrentUsage() : target->thread_group().TotalUsage());
+      return ((clock & 4) != 0 ? target->CurrentUsage() : target->thread_group().TotalUsage()).cpu_ns();
     }
   }
+}
+
+Result<std::function<int64_t()>> CpuClock(Task& task, clockid_t clock) {
+  using Clock = std::function<int64_t()>;
+  bool per_thread = clock == CLOCK_THREAD_CPUTIME_ID || (IsDynamic(clock) && (clock & 4) != 0);
+  if (!per_thread && clock != CLOCK_PROCESS_CPUTIME_ID && !IsDynamic(clock)) return Clock();
+  Task* target = IsDynamic(clock) ? TRY(DynamicTarget(task, clock)) : &task;
+  // By its number: the clock of a task that is gone stands.
+  RefPtr<kernel::Pid> pid = per_thread ? target->pid() : target->thread_group().leader().pid();
+  return Clock([pid, per_thread]() -> int64_t {
+    if (pid->task == nullptr) return 0;
+    return per_thread ? pid->task->CurrentUsage().cpu_ns() : pid->task->thread_group().TotalUsage().cpu_ns();
+  });
 }
 
 Result<int64_t> MonotonicDeadline(Task& task, clockid_t clock, int64_t ns) {
@@ -176,31 +187,44 @@ namespace {
 
 constexpr int kItimerSignals[3] = {SIGALRM, SIGVTALRM, SIGPROF};
 
+// ITIMER_VIRTUAL counts the time in application code, ITIMER_PROF all that the process uses.
+kernel::ClockTimer::Clock ItimerClock(ThreadGroup& group, int which) {
+  switch (which) {
+    case ITIMER_VIRTUAL:
+      return [&group] { return group.TotalUsage().user_ns; };
+    case ITIMER_PROF:
+      return [&group] { return group.TotalUsage().cpu_ns(); };
+    default:
+      return nullptr;
+  }
+}
+
 void ArmItimer(ThreadGroup& group, int which, int64_t value_ns, int64_t interval_ns) {
   ThreadGroup::IntervalTimer& timer = group.itimers[which];
   timer.timer.reset();
   timer.interval_ns = interval_ns;
   if (value_ns == 0) return;
-  timer.timer = std::make_unique<base::Timer>([&group, which] {
+  timer.timer = std::make_unique<kernel::ClockTimer>(ItimerClock(group, which), [&group, which] {
     ThreadGroup::IntervalTimer& fired = group.itimers[which];
     RefPtr<ThreadGroup> hold(&group);
     if (fired.interval_ns > 0) {
       // Missed periods are dropped, as Linux does for an overrun of a signal that is still pending.
       int64_t next = fired.timer->deadline() + fired.interval_ns;
-      int64_t now = base::MonotonicNow();
+      int64_t now = fired.timer->Now();
       if (next <= now) next += (now - next) / fired.interval_ns * fired.interval_ns + fired.interval_ns;
       fired.timer->Arm(next);
     }
     group.SendSignal(kernel::MakeSignalInfo(kItimerSignals[which], SI_KERNEL));
   });
-  timer.timer->Arm(DeadlineIn(value_ns));
+  int64_t now = timer.timer->Now();
+  timer.timer->Arm(value_ns > base::kNoDeadline - now ? base::kNoDeadline : now + value_ns);
 }
 
 itimerval ReadItimer(const ThreadGroup& group, int which) {
   const ThreadGroup::IntervalTimer& timer = group.itimers[which];
-  int64_t left = 0;
-  if (timer.timer && timer.timer->armed()) left = std::max<int64_t>(timer.timer->deadline() - base::MonotonicNow(), 1000);
-  return {.it_interval = ToTimeval(timer.interval_ns), .it_value = ToTimeval(left)};
+  int64_t left = timer.timer ? timer.timer->Left() : 0;
+  // Never rounded to the zero that would say that it is not armed.
+  return {.it_interval = ToTimeval(timer.interval_ns), .it_value = ToTimeval(left > 0 ? std::max<int64_t>(left, 1000) : 0)};
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include <functional>
+
 #include "base/event_loop.h"
 #include "base/fiber.h"
 #include "base/result.h"
@@ -25,6 +27,8 @@ Result<int64_t> RelativeDeadline(const timespec& ts);
 int64_t DeadlineIn(int64_t ns);
 
 // The time of a clock as `task` sees it. EINVAL for a clock that does not exist.
+// What a timer on `clock` counts by: null where that is real time. EINVAL.
+Result<std::function<int64_t()>> CpuClock(Task& task, clockid_t clock);
 Result<int64_t> ReadClock(kernel::Task& task, clockid_t clock);
 // The CLOCK_MONOTONIC instant at which `clock` reaches `ns`.
 Result<int64_t> MonotonicDeadline(kernel::Task& task, clockid_t clock, int64_t ns);

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 
+#include "vfs/anonymous.h"
 #include "vfs/file_lock.h"
 #include "vfs/operations.h"
 #include "vfs/watch.h"
@@ -14,7 +15,9 @@ void FileDescription::Init(Path path, int flags, RefPtr<const Credentials> creds
   creds_ = std::move(creds);
   if (!path_.dentry || path_.dentry->negative()) return;
   inode().open_count++;
-  if (writable() && S_ISREG(path_.dentry->type())) inode().write_count++;
+  // A memfd may be executed while the description that made it is open.
+  counted_as_writer_ = writable() && S_ISREG(path_.dentry->type()) && path_.mount != AnonymousMount();
+  if (counted_as_writer_) inode().write_count++;
 }
 
 FileDescription::~FileDescription() = default;
@@ -28,7 +31,7 @@ void FileDescription::OnZeroRefs() {
     Inode& node = inode();
     if (node.locks) ReleaseDescriptionLocks(*this);
     node.open_count--;
-    if (writable() && S_ISREG(path_.dentry->type())) node.write_count--;
+    if (counted_as_writer_) node.write_count--;
     if (denies_writes_) AllowWriteAccess(node);
     if (watch_count != 0 && (flags_ & O_PATH) == 0) {
       ReportObject(*path_.dentry, writable() ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);

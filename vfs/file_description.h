@@ -140,9 +140,7 @@ class FileDescription : public RefCounted {
   virtual Terminal* AsTerminal() { return nullptr; }
   virtual const void* kind() const { return nullptr; }  // the address of the class's kKind
 
-  // F_SETOWN, F_SETSIG for SIGIO; interpreted by sentry/kernel.
-  int32_t async_owner = 0;
-  int async_owner_type = 0;
+  // F_SETSIG; the rest of signal-driven I/O is sentry/kernel/async_io.h.
   int async_signal = 0;
 
  protected:
@@ -156,7 +154,7 @@ class FileDescription : public RefCounted {
   Hook* hooks_ = nullptr;
   Path path_;
   int flags_ = 0;
-  bool denies_writes_ = false;
+  bool counted_as_writer_ = false, denies_writes_ = false;
   RefPtr<const Credentials> creds_;
 };
 

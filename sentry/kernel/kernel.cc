@@ -128,6 +128,7 @@ Result<RefPtr<Task>> Kernel::CreateProcess(const ProcessSpec& spec, StartError* 
     Result<loader::ExecImage> image = loader::Load(*platform_, request);
     if (!image.ok()) return abandon(image.error(), "exec " + candidate);
     image->memory->executable = image->executable;
+    (void)image->executable->DenyWrites().ok();
     task->SetImage(std::move(image->memory), image->entry, image->stack_pointer, std::move(image->comm));
     group->has_executed = true;
     return task;

@@ -104,13 +104,9 @@ Result<void> Task::PushSignalFrame(const SignalInfo& info, const SignalAction& a
       .r8 = regs.r8, .r9 = regs.r9, .r10 = regs.r10, .r11 = regs.r11, .r12 = regs.r12, .r13 = regs.r13, .r14 = regs.r14,
       .r15 = regs.r15, .rdi = regs.rdi, .rsi = regs.rsi, .rbp = regs.rbp, .rbx = regs.rbx, .rdx = regs.rdx,
       .rax = regs.rax, .rcx = regs.rcx, .rsp = regs.rsp, .rip = regs.rip, .eflags = regs.eflags, .cs = 0x33, .gs = 0,
-      .fs = 0, .ss = 0x2b, .err = 0, .trapno = 0, .oldmask = have_saved_mask_ ? saved_mask_ : blocked_, .cr2 = 0,
+      .fs = 0, .ss = 0x2b, .err = fault_error_code, .trapno = fault_trap_number, .oldmask = have_saved_mask_ ? saved_mask_ : blocked_,
+      .cr2 = fault_address,
       .fpstate = fpu_address, .reserved = {}};
-  if (info.si_code > 0 && (SignalBit(info.si_signo) & (SignalBit(SIGSEGV) | SignalBit(SIGBUS))) != 0) {
-    frame.context.mcontext.trapno = 14;
-    frame.context.mcontext.cr2 = reinterpret_cast<uint64_t>(info.si_addr);
-    frame.context.mcontext.err = fault_error_code;
-  }
   frame.context.sigmask = have_saved_mask_ ? saved_mask_ : blocked_;
   frame.info = info;
   TRY(memory_->CopyOut(sp, &frame, sizeof frame));

@@ -186,7 +186,9 @@ void Task::HandleFault(const platform::Event& event) {
             context_->has_registers() ? context_->registers().rip : 0);
   SignalInfo info = MakeSignalInfo(signo, code);
   info.si_addr = reinterpret_cast<void*>(event.address);
+  fault_trap_number = event.trap_number;
   fault_error_code = event.error_code;
+  if (event.page_fault()) fault_address = event.address;
   ForceSignal(info);
 }
 
@@ -276,6 +278,8 @@ Result<int> Task::InstallFd(RefPtr<vfs::FileDescription> file, bool cloexec, int
 vfs::WalkContext Task::WalkFromCwd() { return {.root = fs_->root, .start = fs_->cwd, .creds = creds_, .task = this}; }
 
 Result<vfs::WalkContext> Task::WalkFrom(int dirfd, std::string_view name, bool empty_path) {
+  // No name at all is an error whatever the descriptor is.
+  if (name.empty() && !empty_path) return Errno::kENOENT;
   vfs::WalkContext context = WalkFromCwd();
   if (dirfd == AT_FDCWD || (!name.empty() && name[0] == '/')) return context;
   vfs::FileDescription* file = fds_->Peek(dirfd);

@@ -129,6 +129,8 @@ class Task : public RefCounted {
   bool ended() const { return context_ == nullptr; }  // it has left everything; at most its status is still of interest
   void Kill();  // SIGKILL to this task alone, from the kernel
   int exit_status() const { return exit_status_; }
+  bool in_app() const { return in_app_; }  // inside Context::Run
+  int64_t entered_app_ns() const { return entered_app_ns_; }
 
   // The system call at hand, for strace, /proc/PID/syscall and restarts.
   const platform::Event& syscall() const { return event_; }
@@ -165,7 +167,7 @@ class Task : public RefCounted {
   uint64_t memory_policy_nodes = 0;  // of its one node
   cpu_set_t affinity;
   bool in_syscall = false;
-  uint64_t fault_error_code = 0;  // of the last page fault, for the signal frame
+  uint64_t fault_trap_number = 0, fault_error_code = 0, fault_address = 0;  // of the last fault, for the signal frame
   Usage usage;
   // `usage` with what the task has spent in application code since it was last seen.
   Usage CurrentUsage() const;

@@ -125,6 +125,7 @@ Result<int> Task::Clone(const CloneArgs& args) {
     memcpy(group.limits, thread_group_->limits, sizeof group.limits);
     group.exit_signal = has(CLONE_PARENT) ? thread_group_->exit_signal : args.exit_signal;
     group.personality = thread_group_->personality;
+    group.ArmCpuLimit();
     group.oom_score_adj = thread_group_->oom_score_adj;
     group.start_time_ns = base::MonotonicNow();
     group.JoinProcessGroup(thread_group_->process_group);

@@ -120,6 +120,7 @@ Result<RefPtr<vfs::FileDescription>> Task::OpenExecutable(int dirfd, const std::
   TRY(place.inode().CheckPermission(*creds_, 1 /* MAY_EXEC */));
   vfs::Attributes attr = TRY(place.inode().Stat());
   if ((attr.mode & 0111) == 0) return Errno::kEACCES;  // CAP_DAC_OVERRIDE needs one execute bit
+  if (place.inode().write_count > 0) return Errno::kETXTBSY;
   RefPtr<vfs::FileDescription> file = TRY(place.inode().Open({.flags = O_RDONLY}, *creds_));
   file->Init(place, O_RDONLY, creds_);
   return file;

@@ -102,7 +102,11 @@ void Task::ExitNotify() {
   kernel_.live_tasks--;
 
   if (is_leader()) group->zombie_leader = RefPtr<Task>(this);
-  if (!is_leader()) std::erase(group->tasks, this);
+  if (!is_leader()) {
+    std::erase(group->tasks, this);
+    // A traced thread is found by its number until its tracer has waited for it.
+    if (tracer() == nullptr) pid_->task = nullptr;
+  }
   if (!is_leader() && tracer() != nullptr) {
     // A thread is waited for by its tracer alone.
     if (group->exiting) exit_status_ = group->exit_status;
@@ -145,6 +149,7 @@ void ThreadGroup::Finish(int status) {
   exiting = true;
   for (IntervalTimer& timer : itimers) timer.timer.reset();
   posix_timers.reset();
+  cpu_limit_timer.reset();
 
   if (pid_ns_->init == this) {
     // The end of init ends its namespace.
@@ -244,6 +249,7 @@ void ThreadGroup::Reap() {
   if (process_group) process_group->members.erase(this);
   process_group.reset();
   tasks.clear();
+  if (leader_ != nullptr && leader_->pid_->task == leader_) leader_->pid_->task = nullptr;
   RefPtr<Task> leader = std::move(zombie_leader);  // frees the task and its number once its fiber is done
 }
 

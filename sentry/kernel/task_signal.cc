@@ -112,6 +112,7 @@ void Task::ReplaceMask(SignalSet mask) {
 SignalInfo Task::TakeSignal(SignalSet set) {
   SignalInfo info = pending.Take(set);
   if (info.si_signo == 0) info = thread_group_->pending.Take(set);
+  if (info.si_code == SI_TIMER && thread_group_->posix_timers) thread_group_->posix_timers->OnSignalTaken(info);
   return info;
 }
 

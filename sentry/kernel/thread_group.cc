@@ -1,5 +1,6 @@
 #include "sentry/kernel/thread_group.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "sentry/kernel/kernel.h"
@@ -77,6 +78,26 @@ Usage ThreadGroup::TotalUsage() const {
     if (!task->exiting()) total.Add(task->CurrentUsage());
   }
   return total;
+}
+
+// setrlimit(2): SIGXCPU at the soft limit and each second behind it, SIGKILL at the hard limit.
+void ThreadGroup::ArmCpuLimit() {
+  static constexpr rlim_t kLongest = 1'000'000'000, kSecond = 1'000'000'000;
+  cpu_limit_timer.reset();
+  if (limits[RLIMIT_CPU].rlim_cur == RLIM_INFINITY) return;
+  auto deadline = [this] { return static_cast<int64_t>(std::clamp<rlim_t>(limits[RLIMIT_CPU].rlim_cur, 1, kLongest) * kSecond); };
+  cpu_limit_timer = std::make_unique<ClockTimer>([this] { return TotalUsage().cpu_ns(); }, [this, deadline] {
+    RefPtr<ThreadGroup> hold(this);
+    rlimit& limit = limits[RLIMIT_CPU];
+    if (static_cast<rlim_t>(TotalUsage().cpu_ns()) / kSecond >= limit.rlim_max) {
+      SendSignal(MakeSignalInfo(SIGKILL, SI_KERNEL));
+      return;
+    }
+    limit.rlim_cur++;
+    cpu_limit_timer->Arm(deadline());
+    SendSignal(MakeSignalInfo(SIGXCPU, SI_KERNEL));
+  });
+  cpu_limit_timer->Arm(deadline());
 }
 
 bool ProcessGroup::IsOrphaned() const {

@@ -8,9 +8,9 @@
 #include <set>
 #include <vector>
 
-#include "base/event_loop.h"
 #include "base/ref.h"
 #include "base/wait_queue.h"
+#include "sentry/kernel/clock_timer.h"
 #include "sentry/kernel/pid.h"
 #include "sentry/kernel/session.h"
 #include "sentry/kernel/signal.h"
@@ -22,7 +22,15 @@ struct Usage {
   int64_t user_ns = 0, system_ns = 0;
   uint64_t minor_faults = 0, major_faults = 0, voluntary_switches = 0, involuntary_switches = 0;
   uint64_t max_resident_kb = 0;
+  int64_t cpu_ns() const { return user_ns + system_ns; }
   void Add(const Usage& other);
+};
+
+// The timers of timer_create(2), which the system call layer makes.
+class PosixTimerSet : public RefCounted {
+ public:
+  // A signal with SI_TIMER is about to be delivered or fetched: gives it the overrun count of now.
+  virtual void OnSignalTaken(SignalInfo& info) = 0;
 };
 
 class ThreadGroup : public RefCounted {
@@ -84,10 +92,12 @@ class ThreadGroup : public RefCounted {
   int64_t start_time_ns = 0;  // CLOCK_BOOTTIME
   struct IntervalTimer {
     int64_t interval_ns = 0;
-    std::unique_ptr<base::Timer> timer;
+    std::unique_ptr<ClockTimer> timer;
   };
   IntervalTimer itimers[3];       // ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF
-  RefPtr<RefCounted> posix_timers;  // timer_create(2); made on first use
+  RefPtr<PosixTimerSet> posix_timers;  // made on first use
+  std::unique_ptr<ClockTimer> cpu_limit_timer;
+  void ArmCpuLimit();  // after RLIMIT_CPU has changed
   int oom_score_adj = 0;
   unsigned long personality = 0;
 

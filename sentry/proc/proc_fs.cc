@@ -44,6 +44,12 @@ class RootDirectory final : public pseudo::StaticDirectory {
     return RefPtr<vfs::Inode>(MakeTaskDirectory(fs_, RefPtr<Task>(task), TaskLevel::kProcess, *ns_));
   }
 
+  // Somebody may hold the directory of a process that is gone, and its number may have gone to another.
+  bool Revalidate(std::string_view name, vfs::Inode* child) override {
+    if (name.empty() || name[0] < '0' || name[0] > '9') return true;
+    return child != nullptr && IsOfLivingTask(*child);
+  }
+
   std::vector<Entry> List() override {
     std::vector<Entry> out = StaticDirectory::List();
     ns_->ForEach([&](int number, kernel::Pid& pid) {

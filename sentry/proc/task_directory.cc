@@ -16,7 +16,8 @@ using kernel::ThreadGroup;
 
 namespace {
 
-bool Alive(const Task& task) { return task.memory() || task.thread_group().zombie || !task.thread_group().reaped; }
+// Until it is reaped it has its number.
+bool Alive(const Task& task) { return task.pid()->task == &task; }
 
 pseudo::Node::Owner OwnerOf(const Task& task) {
   // prctl(2) PR_SET_DUMPABLE: the files of an undumpable process belong to root.
@@ -67,6 +68,21 @@ RefPtr<pseudo::Node> PathLink(vfs::FileSystem* fs, RefPtr<Task> task, std::funct
     return place;
   };
   auto name = [task, resolve]() -> Result<std::string> { return NameOf(*task, TRY(resolve())); };
+  return MakeRef<MagicLink>(fs, 0777, resolve, name);
+}
+
+RefPtr<pseudo::Node> ExecutableLink(vfs::FileSystem* fs, RefPtr<Task> task) {
+  auto get = [task]() -> Result<vfs::FileDescription*> {
+    TRY(CheckMayLook(*task));
+    if (!task->memory() || !task->mm().executable) return Errno::kENOENT;
+    return task->mm().executable.get();
+  };
+  auto resolve = [get]() -> Result<vfs::Path> { return TRY(get())->path(); };
+  auto name = [get, task]() -> Result<std::string> {
+    vfs::FileDescription* file = TRY(get());
+    std::string special = file->LinkName();  // of a memfd
+    return special.empty() ? NameOf(*task, file->path()) : special;
+  };
   return MakeRef<MagicLink>(fs, 0777, resolve, name);
 }
 
@@ -242,12 +258,15 @@ class TaskDirectory final : public pseudo::StaticDirectory {
  public:
   TaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task) : StaticDirectory(fs), task_(std::move(task)) {}
   bool cacheable() const override { return false; }
+  bool alive() const { return Alive(*task_); }
 
  private:
   const RefPtr<Task> task_;
 };
 
 }  // namespace
+
+bool IsOfLivingTask(const vfs::Inode& task_directory) { return static_cast<const TaskDirectory&>(task_directory).alive(); }
 
 RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, TaskLevel level, const PidNamespace& ns_ref) {
   auto directory = MakeRef<TaskDirectory>(fs, task);
@@ -271,7 +290,7 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
   add("fdinfo", MakeRef<FdDirectory>(fs, task, true));
   add("cwd", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->cwd : vfs::Path{}; }));
   add("root", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->root : vfs::Path{}; }));
-  add("exe", PathLink(fs, task, [](Task& t) { return t.memory() && t.mm().executable ? t.mm().executable->path() : vfs::Path{}; }));
+  add("exe", ExecutableLink(fs, task));
   text("stat", 0444, [ns, level](Task& t) { return StatText(t, *ns, level); });
   text("status", 0444, [ns](Task& t) { return StatusText(t, *ns); });
   text("statm", 0444, StatmText);

@@ -12,6 +12,9 @@ enum class TaskLevel { kProcess, kThread };
 // The directory of one task. It keeps the task alive as an object; once the task is gone its files say ESRCH.
 RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<kernel::Task> task, TaskLevel level, const kernel::PidNamespace& ns);
 
+// Whether the task of a directory that MakeTaskDirectory made has not been reaped.
+bool IsOfLivingTask(const vfs::Inode& task_directory);
+
 // What /proc/PID/net is, the same for all processes of a proc file system; proc_fs.cc.
 RefPtr<pseudo::Node> NetDirectory(vfs::FileSystem& proc_fs);
 

@@ -17,7 +17,7 @@ class EventFile final : public vfs::FileDescription {
   const void* kind() const override { return &kKind; }
   Result<size_t> Read(const IoVec& to) override;
   Result<size_t> Write(const IoVec& from) override;
-  Result<int64_t> Seek(int64_t, int) override { return Errno::kESPIPE; }
+  Result<int64_t> Seek(int64_t, int) override { return 0; }  // accepted without effect
   EventMask Readiness() override;
   WaitQueue* wait_queue() override { return &queue_; }
   std::string FdInfo() override;

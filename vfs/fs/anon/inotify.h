@@ -26,7 +26,7 @@ class InotifyFile final : public vfs::FileDescription {
   const void* kind() const override { return &kKind; }
   Result<size_t> Read(const IoVec& to) override;
   Result<size_t> Write(const IoVec&) override { return Errno::kEBADF; }
-  Result<int64_t> Seek(int64_t, int) override { return Errno::kESPIPE; }
+  Result<int64_t> Seek(int64_t, int) override { return 0; }  // accepted without effect
   EventMask Readiness() override { return events_.empty() ? 0 : EventMask{EPOLLIN}; }
   WaitQueue* wait_queue() override { return &queue_; }
   Result<uint64_t> Ioctl(uint32_t request, uint64_t argument, const vfs::IoctlContext& context) override;

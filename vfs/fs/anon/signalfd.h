@@ -19,7 +19,7 @@ class SignalFile final : public vfs::FileDescription {
   const void* kind() const override { return &kKind; }
   Result<size_t> Read(const IoVec& to) override;
   Result<size_t> Write(const IoVec&) override { return Errno::kEINVAL; }
-  Result<int64_t> Seek(int64_t, int) override { return Errno::kESPIPE; }
+  Result<int64_t> Seek(int64_t, int) override { return 0; }  // accepted without effect
   EventMask Readiness() override;
   WaitQueue* wait_queue() override;
   std::string FdInfo() override;

@@ -26,7 +26,7 @@ class TimerFile final : public vfs::FileDescription {
   const void* kind() const override { return &kKind; }
   Result<size_t> Read(const IoVec& to) override;
   Result<size_t> Write(const IoVec&) override { return Errno::kEINVAL; }
-  Result<int64_t> Seek(int64_t, int) override { return Errno::kESPIPE; }
+  Result<int64_t> Seek(int64_t, int) override { return 0; }  // accepted without effect
   EventMask Readiness() override { return ticks_ > 0 || cancelled_ ? EventMask{EPOLLIN} : 0; }
   WaitQueue* wait_queue() override { return &queue_; }
   std::string FdInfo() override;

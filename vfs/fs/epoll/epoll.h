@@ -39,7 +39,7 @@ class EpollFile final : public vfs::FileDescription {
   const void* kind() const override { return &kKind; }
   Result<size_t> Read(const IoVec&) override { return Errno::kEINVAL; }
   Result<size_t> Write(const IoVec&) override { return Errno::kEINVAL; }
-  Result<int64_t> Seek(int64_t, int) override { return Errno::kESPIPE; }
+  Result<int64_t> Seek(int64_t, int) override { return 0; }  // accepted without effect
   EventMask Readiness() override;
   WaitQueue* wait_queue() override { return &pollers_; }
   std::string FdInfo() override;

@@ -89,6 +89,8 @@ class DirectoryDescription final : public vfs::FileDescription {
 
 }  // namespace
 
+Errno Directory::no_creation() const { return fs().name() == "proc" ? Errno::kENOENT : Errno::kEPERM; }
+
 Result<RefPtr<vfs::FileDescription>> Directory::Open(const vfs::OpenOptions&, const Credentials&) {
   return RefPtr<vfs::FileDescription>(MakeRef<DirectoryDescription>(RefPtr<Directory>(this)));
 }

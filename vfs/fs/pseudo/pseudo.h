@@ -72,6 +72,14 @@ class Directory : public Node {
     uint8_t type;  // DT_*
   };
   virtual std::vector<Entry> List() = 0;
+  // The error of creat(2), mkdir(2) and the like: in proc a name that is not there cannot come to be.
+  Errno no_creation() const;
+  Result<RefPtr<vfs::Inode>> Create(std::string_view, const vfs::CreateOptions&) override { return no_creation(); }
+  Result<RefPtr<vfs::Inode>> Mkdir(std::string_view, const vfs::CreateOptions&) override { return no_creation(); }
+  Result<RefPtr<vfs::Inode>> Mknod(std::string_view, const vfs::CreateOptions&) override { return no_creation(); }
+  Result<RefPtr<vfs::Inode>> Symlink(std::string_view, std::string_view, const vfs::CreateOptions&) override {
+    return no_creation();
+  }
   Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
 };
 
