@@ -192,7 +192,7 @@ Result<std::string> MapsText(Task& task, bool smaps, bool rollup) {
                          (vma.prot & PROT_WRITE) != 0 ? "wr " : "", (vma.prot & PROT_EXEC) != 0 ? "ex " : "", vma.shared ? "sh " : "");
     }
     return true;
-  });
+  }, smaps || rollup ? mm::MemoryManager::Detail::kResidency : mm::MemoryManager::Detail::kNone);
   if (rollup) {
     out = fmt::format("{:08x}-{:08x} ---p 00000000 00:00 0{:34}[rollup]\nRss:            {:8} kB\nPss:            {:8} kB\nPrivate_Dirty:  {:8} kB\n", first,
                       last, "", total_rss / 1024, total_rss / 1024, total_rss / 1024);
