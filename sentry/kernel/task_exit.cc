@@ -214,7 +214,9 @@ void ThreadGroup::TellParent() {
     Reap();
     return;
   }
-  KillOrphanedGroup(*my_group);
+  // Only the end of a process that tied its group to the parent's, in one session, can orphan the group.
+  bool tied = parent_->process_group && parent_->process_group != my_group && &parent_->session() == my_group->session.get();
+  if (tied) KillOrphanedGroup(*my_group);
   int code = (status & 0x7f) == 0 ? CLD_EXITED : (status & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED;
   bool ignored = false;
   if (exit_signal == SIGCHLD) {
