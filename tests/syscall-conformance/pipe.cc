@@ -192,6 +192,16 @@ TEST_F(Pipe, ReopenThroughProcGivesTheOtherEnd) {
   EXPECT_EQ(read(reader, &c, 1), 1);
 }
 
+TEST_F(Pipe, ReopenDoesNotWaitForTheOtherEnd) {
+  ASSERT_EQ(write(writer, "x", 1), 1);
+  writer.Reset();
+  Fd again(open(("/proc/self/fd/" + std::to_string(reader)).c_str(), O_RDONLY));
+  ASSERT_OK(again.get());
+  char c;
+  EXPECT_EQ(read(again, &c, 1), 1);
+  EXPECT_EQ(read(again, &c, 1), 0);
+}
+
 TEST_F(Pipe, StatIsAFifo) {
   struct stat st;
   ASSERT_OK(fstat(reader, &st));

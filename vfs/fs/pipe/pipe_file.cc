@@ -123,6 +123,8 @@ Result<RefPtr<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, int flags) {
   auto pipe = RefPtr<Pipe>(static_cast<Pipe*>(inode.attached.get()));
   const int mode = flags & O_ACCMODE;
   const bool nonblocking = (flags & O_NONBLOCK) != 0;
+  // A pipe's end, opened again by /proc/self/fd: all of its other ends may be closed for good, so nothing waits for them.
+  const bool is_pipe = &inode.fs() == &PipeFs::Get();
   // Linux: fs/pipe.c fifo_open(). An opener waits for an opening, not for an open end: one that came and went counts.
   auto wait_for = [&](auto opens) -> Result<void> {
     const uint32_t before = opens();
@@ -134,7 +136,7 @@ Result<RefPtr<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, int flags) {
   switch (mode) {
     case O_RDONLY: {
       auto file = MakeRef<PipeFile>(pipe, mode);
-      if (pipe->writers() == 0) {
+      if (pipe->writers() == 0 && !is_pipe) {
         if (nonblocking) {
           file->ignore_hang_up_ = true;
           file->hang_up_ignored_at_ = pipe->writer_opens();
@@ -145,9 +147,9 @@ Result<RefPtr<vfs::FileDescription>> OpenFifo(vfs::Inode& inode, int flags) {
       return RefPtr<vfs::FileDescription>(std::move(file));
     }
     case O_WRONLY: {
-      if (nonblocking && pipe->readers() == 0) return Errno::kENXIO;
+      if (nonblocking && pipe->readers() == 0 && !is_pipe) return Errno::kENXIO;
       auto file = MakeRef<PipeFile>(pipe, mode);
-      if (pipe->readers() == 0) TRY(wait_for([&] { return pipe->reader_opens(); }));
+      if (pipe->readers() == 0 && !is_pipe) TRY(wait_for([&] { return pipe->reader_opens(); }));
       return RefPtr<vfs::FileDescription>(std::move(file));
     }
     case O_RDWR:
