@@ -3,12 +3,26 @@
 #include <fmt/core.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
+#include <string>
+
 #include "sentry/proc/proc_fs.h"
 #include "vfs/fs/pseudo/pseudo.h"
 
 namespace proc {
 
 namespace {
+
+// Linux: lib/vsprintf.c bitmap_string(): words of 32 bits, the highest first.
+std::string CpuMask(int first, int last, int count) {
+  std::string text;
+  for (int word = (count - 1) / 32; word >= 0; word--) {
+    uint32_t bits = 0;
+    for (int cpu = std::max(first, word * 32); cpu <= std::min(last, word * 32 + 31); cpu++) bits |= 1u << (cpu % 32);
+    text += text.empty() ? fmt::format("{:x}", bits) : fmt::format(",{:08x}", bits);
+  }
+  return text + "\n";
+}
 
 class SysFs final : public vfs::FileSystem {
  public:
@@ -27,9 +41,15 @@ class SysFs final : public vfs::FileSystem {
       pseudo::StaticDirectory& topology = cpus.Subdirectory(fmt::format("cpu{}", cpu)).Subdirectory("topology");
       topology.AddText("core_id", fmt::format("{}\n", cpu));
       topology.AddText("physical_package_id", "0\n");
-      topology.AddText("thread_siblings_list", fmt::format("{}\n", cpu));
-      topology.AddText("core_siblings_list", range);
-      topology.AddText("thread_siblings", fmt::format("{:x}\n", 1u << cpu));
+      // Each name of a group of CPUs has the older one that means the same; lscpu dies without the latter.
+      for (const char* core : {"core_cpus", "thread_siblings"}) {
+        topology.AddText(core, CpuMask(cpu, cpu, count));
+        topology.AddText(fmt::format("{}_list", core), fmt::format("{}\n", cpu));
+      }
+      for (const char* package : {"package_cpus", "core_siblings"}) {
+        topology.AddText(package, CpuMask(0, count - 1, count));
+        topology.AddText(fmt::format("{}_list", package), range);
+      }
     }
     pseudo::StaticDirectory& nodes = root_->Subdirectory("devices").Subdirectory("system").Subdirectory("node");
     for (const char* name : {"online", "possible", "has_cpu", "has_memory"}) nodes.AddText(name, "0\n");
