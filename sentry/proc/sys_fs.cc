@@ -55,6 +55,7 @@ class SysFs final : public vfs::FileSystem {
     for (const char* name : {"online", "possible", "has_cpu", "has_memory"}) nodes.AddText(name, "0\n");
     pseudo::StaticDirectory& node = nodes.Subdirectory("node0");
     node.AddText("cpulist", range);
+    node.AddText("cpumap", CpuMask(0, count - 1, count));
     node.AddText("distance", "10\n");
     root_->Subdirectory("kernel").Subdirectory("mm").Subdirectory("transparent_hugepage").AddText("enabled", "always [madvise] never\n");
     root_->Subdirectory("kernel").Subdirectory("mm").Subdirectory("transparent_hugepage").AddText("hpage_pmd_size", "2097152\n");
