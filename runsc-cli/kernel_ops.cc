@@ -46,7 +46,8 @@ Result<kernel::ProcessSpec> ToKernelProcess(const boot::ProcessSpec& spec, std::
   return out;
 }
 
-KernelOps::KernelOps(kernel::Kernel& kernel, RefPtr<Task> init) : kernel_(kernel), init_(std::move(init)) {
+KernelOps::KernelOps(kernel::Kernel& kernel, RefPtr<Task> init, std::atomic<int32_t>* exit_status)
+    : kernel_(kernel), init_(std::move(init)), exit_status_(exit_status) {
   waited_[1];
   kernel_.on_exit = [this](ThreadGroup& group, int status) { OnExit(group, status); };
 }
@@ -144,6 +145,7 @@ void KernelOps::OnExit(ThreadGroup& group, int status) {
 
 // The container is over. Whoever waits has had his answer put into the socket by now.
 void KernelOps::EndSandbox(int status) {
+  if (exit_status_ != nullptr) exit_status_->store(status, std::memory_order_relaxed);
   kernel_.platform().Shutdown();
   int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
   LOG_INFO("the container ended with status {}", code);

@@ -2,6 +2,7 @@
 
 // The control protocol's requests (sentry/control/container_ops.h) on a kernel::Kernel.
 
+#include <atomic>
 #include <map>
 #include <vector>
 
@@ -15,8 +16,8 @@ Result<kernel::ProcessSpec> ToKernelProcess(const boot::ProcessSpec& spec, std::
 
 class KernelOps final : public control::ContainerOps {
  public:
-  // `init` is loaded and not started.
-  KernelOps(kernel::Kernel& kernel, RefPtr<kernel::Task> init);
+  // `init` is loaded and not started. Its wait status is also stored in `exit_status` (may be null).
+  KernelOps(kernel::Kernel& kernel, RefPtr<kernel::Task> init, std::atomic<int32_t>* exit_status);
 
   control::OpError Start() override;
   control::OpError Signal(control::SignalTarget target, int signo, int pid) override;
@@ -41,6 +42,7 @@ class KernelOps final : public control::ContainerOps {
 
   kernel::Kernel& kernel_;
   RefPtr<kernel::Task> init_;
+  std::atomic<int32_t>* const exit_status_;
   bool started_ = false;
   std::map<int, Waited> waited_;
 };

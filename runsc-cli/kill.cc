@@ -9,6 +9,8 @@ namespace cli {
 namespace {
 // A Sentry that does not answer within this time to a SIGKILL is killed itself.
 constexpr int kAnswerSeconds = 10;
+// A killed container is waited for this long, for `delete` to find it stopped.
+constexpr int kExitMs = 3000;
 }  // namespace
 
 StatusOr<int> KillCommand(const Options& options, const Args& args) {
@@ -36,10 +38,18 @@ StatusOr<int> KillCommand(const Options& options, const Args& args) {
                      : pid != 0 ? control::Signal::PROCESS
                                 : control::Signal::INIT);
   StatusOr<control::Response> response = client.Call(std::move(request));
-  if (response.ok()) return 0;
+  // `delete` may come next: a killed init takes its Sentry with it at once.
+  bool ends = *signo == SIGKILL && pid == 0;
+  if (response.ok()) {
+    if (ends) AwaitExit(state.sentry, kExitMs);
+    return 0;
+  }
   Errno cause = response.status().cause();
   // The container ended of it, sooner than the answer came (one that was not started yet does).
-  if (cause == Errno::kECONNRESET && *signo != 0) return 0;
+  if (cause == Errno::kECONNRESET && *signo != 0) {
+    AwaitExit(state.sentry, kExitMs);
+    return 0;
+  }
   if (cause == Errno::kEAGAIN && *signo == SIGKILL && pid == 0 && KillAndWait(state.sentry)) {
     return 0;
   }

@@ -123,7 +123,7 @@ void RunKernel(BootConfig config, std::unique_ptr<platform::Platform> platform) 
       if (!init.ok()) ReportFailure(config.sync, StrCat(error.what, ": ", base::ErrnoText(error.error)));
       TimelinePhase("sentry: init loaded");
 
-      auto* ops = new cli::KernelOps(*kernel, *init);
+      auto* ops = new cli::KernelOps(*kernel, *init, config.exit_status);
       auto* server = new control::Server(std::move(config.control_listen), *ops);
       if (Result<void> started = server->Start(); !started.ok()) {
         ReportFailure(config.sync, StrCat("control socket: ", base::ErrnoText(started.error())));

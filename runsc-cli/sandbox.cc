@@ -85,6 +85,7 @@ StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir
                                            StrCat("--preserve-fds: descriptor ", 3 + i)));
   }
   config.control_listen = TRY_STATUS(control::ListenControl(dir.path()));
+  config.exit_status = TRY_STATUS(dir.MapExitStatus());
   config.start_at_once = request.start_at_once;
   config.die_with_parent = request.foreground;
   config.overlay = options.overlay;

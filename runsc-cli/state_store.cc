@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,6 +21,10 @@ using boot::Status;
 using boot::StatusOr;
 
 namespace {
+
+// No wait status.
+constexpr int32_t kNotEnded = -1;
+constexpr const char* kExitStatusName = "/exit-status";
 
 constexpr const char* kStatusNames[] = {"creating", "created", "running", "paused", "stopped"};
 
@@ -139,6 +144,16 @@ Status ContainerDir::SaveSpec(const std::string& text) const {
   return WriteFileAtomically(path_ + "/config.json", text, 0600);
 }
 
+StatusOr<std::atomic<int32_t>*> ContainerDir::MapExitStatus() const {
+  std::string path = path_ + kExitStatusName;
+  Fd file(TRY_HOST(HOST(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)), path));
+  // Written, not left a hole: on a full disk the Sentry's store would be a SIGBUS.
+  TRY_HOST(HOST(write(file.get(), &kNotEnded, sizeof kNotEnded)), path);
+  void* map = mmap(nullptr, sizeof kNotEnded, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
+  if (map == MAP_FAILED) return boot::Error(path, ": cannot be mapped");
+  return static_cast<std::atomic<int32_t>*>(map);
+}
+
 Status ContainerDir::Remove() {
   DIR* dir = opendir(path_.c_str());
   if (dir != nullptr) {
@@ -203,6 +218,14 @@ StatusOr<ContainerState> StateStore::Load(const std::string& id) const {
   StatusOr<ContainerState> state = LoadFrom(PathOf(id));
   if (!state.ok() && state.status().cause() == Errno::kENOENT) return NoSuchContainer(id);
   return state;
+}
+
+std::optional<int> StateStore::ExitStatusOf(const std::string& id) const {
+  Fd file(open((PathOf(id) + kExitStatusName).c_str(), O_RDONLY | O_CLOEXEC));
+  int32_t status = kNotEnded;
+  if (!file.valid() || pread(file.get(), &status, sizeof status, 0) != sizeof status) return {};
+  if (status == kNotEnded) return {};
+  return status;
 }
 
 std::vector<std::string> StateStore::List() const {

@@ -1,10 +1,12 @@
 #pragma once
 
 // Containers on disk: ROOT/<id>/ with state.json (replaced atomically), config.json (the
-// specification it was created from) and control.sock. The directory itself is the lock of the
+// specification it was created from), control.sock and exit-status (the Sentry stores it there). The directory itself is the lock of the
 // container: whoever changes its life cycle holds it; readers need none.
 
+#include <atomic>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,6 +46,8 @@ class ContainerDir {
   boot::Status Save(const ContainerState& state) const;
   boot::Status SaveSpec(const std::string& text) const;
   boot::StatusOr<boot::Spec> LoadSpec() const { return boot::LoadSpec(path_); }
+  // Makes the file that ExitStatusOf reads and maps it, for the Sentry that is cloned next.
+  boot::StatusOr<std::atomic<int32_t>*> MapExitStatus() const;
   // Deletes it and all in it.
   boot::Status Remove();
 
@@ -65,6 +69,8 @@ class StateStore {
   // Without the lock.
   boot::StatusOr<ContainerState> Load(const std::string& id) const;
   std::vector<std::string> List() const;
+  // The wait status of the init of a stopped container; nothing when its Sentry was killed.
+  std::optional<int> ExitStatusOf(const std::string& id) const;
 
   std::string PathOf(const std::string& id) const { return root_ + "/" + id; }
   static boot::Status CheckId(const std::string& id);

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -68,6 +69,11 @@ struct BootConfig {
   // --seccomp-log: the host logs what the filter would kill for, and lets it pass. For debugging
   // only.
   bool seccomp_log = false;
+
+  // In a file of the container's directory that outlives the Sentry: init's wait status is stored
+  // here before the Sentry exits. Mapped, because a descriptor would let it fill the host's disk.
+  // May be null.
+  std::atomic<int32_t>* exit_status = nullptr;
 
   // The user that the Sentry becomes, as seen in its user namespace.
   uid_t uid = 65534;
