@@ -156,15 +156,13 @@ void ThreadGroup::Finish(int status) {
       }
     });
     for (auto& other : others) other->ExitGroup(SIGKILL);
-    base::FiberWaiter waiter;
-    child_events.Add(waiter, EPOLLIN);
-    for (;;) {
-      bool alive = false;
-      for (auto& other : others) alive |= !other->zombie && !other->reaped;
-      if (!alive) break;
-      base::Fiber::Park();
+    // At each one's own queue: what `exec` started has no parent to tell.
+    for (auto& other : others) {
+      base::FiberWaiter waiter;
+      other->exit_events.Add(waiter, EPOLLIN);
+      while (!other->zombie && !other->reaped) base::Fiber::Park();
+      waiter.Remove();
     }
-    waiter.Remove();
   }
 
   zombie = true;
