@@ -69,10 +69,12 @@ Status Client::Send(Request request, const std::vector<int>& fds) {
     return Status::Error("the request is too large", Errno::kE2BIG);
   std::string_view rest = frame;
   while (!rest.empty()) {
-    size_t n = TRY_HOST(
-        SendWithFds(socket_.get(), rest, rest.size() == frame.size() ? fds : std::vector<int>()),
-        "talking to the sandbox");
-    rest.remove_prefix(n);
+    Result<size_t> n =
+        SendWithFds(socket_.get(), rest, rest.size() == frame.size() ? fds : std::vector<int>());
+    // One error for its end, however far the request came.
+    if (!n.ok() && n.error() == Errno::kEPIPE)
+      return Status::Error("the sandbox ended", Errno::kECONNRESET);
+    rest.remove_prefix(TRY_HOST(n, "talking to the sandbox"));
   }
   return Status();
 }

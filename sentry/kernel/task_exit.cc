@@ -161,15 +161,13 @@ void ThreadGroup::Finish(int status) {
       }
     });
     for (auto& other : others) other->ExitGroup(SIGKILL);
-    base::FiberWaiter waiter;
-    child_events.Add(waiter, EPOLLIN);
-    for (;;) {
-      bool alive = false;
-      for (auto& other : others) alive |= !other->zombie && !other->reaped;
-      if (!alive) break;
-      base::Fiber::Park();
+    // At each one's own queue: what `exec` started has no parent to tell.
+    for (auto& other : others) {
+      base::FiberWaiter waiter;
+      other->exit_events.Add(waiter, EPOLLIN);
+      while (!other->zombie && !other->reaped) base::Fiber::Park();
+      waiter.Remove();
     }
-    waiter.Remove();
   }
 
   zombie = true;
@@ -219,7 +217,9 @@ void ThreadGroup::TellParent() {
     Reap();
     return;
   }
-  KillOrphanedGroup(*my_group);
+  // Only the end of a process that tied its group to the parent's, in one session, can orphan the group.
+  bool tied = parent_->process_group && parent_->process_group != my_group && &parent_->session() == my_group->session.get();
+  if (tied) KillOrphanedGroup(*my_group);
   int code = (status & 0x7f) == 0 ? CLD_EXITED : (status & 0x80) != 0 ? CLD_DUMPED : CLD_KILLED;
   bool ignored = false;
   if (exit_signal == SIGCHLD) {
