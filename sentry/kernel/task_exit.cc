@@ -114,6 +114,8 @@ void Task::ExitNotify() {
     bool unwanted = action.is_ignore() || (action.flags & SA_NOCLDWAIT) != 0;
     NotifyTracerOfEnd(*this, exit_status_);
     if (unwanted) trace->Detach(0);
+  } else if (!is_leader()) {
+    pid_->task = nullptr;  // nothing finds it by its number any more
   }
   group->live_tasks--;
   group->member_events.Notify(EPOLLIN);
