@@ -81,6 +81,10 @@ Result<void> Task::PushSignalFrame(const SignalInfo& info, const SignalAction& a
       SoftwareBytes software = {};
       memcpy(&software, image.data() + kSoftwareOffset, sizeof software);
       uint64_t xfeatures = software.magic1 == kXstateMagic1 ? software.xfeatures : 0;
+      // A state as it came from a host's signal frame brings the closing word along, which is not of the XSAVE area.
+      if (software.magic1 == kXstateMagic1 && software.xstate_size > kLegacySize && software.xstate_size <= image.size()) {
+        image.resize(software.xstate_size);
+      }
       if (xfeatures == 0) memcpy(&xfeatures, image.data() + kLegacySize, sizeof xfeatures);
       software = {.magic1 = kXstateMagic1,
                   .extended_size = static_cast<uint32_t>(image.size()) + 4,
