@@ -154,12 +154,26 @@ TEST_F(PipeTest, ReopenedEndJoinsThePipe) {
 
 // --- FIFOs ---
 
+// A FIFO is a name in some file system; pipes proper are on one of their own.
+class NamedInode final : public vfs::Inode {
+ public:
+  using Inode::Inode;
+  uint32_t type() const override { return S_IFIFO; }
+  Result<vfs::Attributes> Stat() override { return vfs::Attributes{.mode = S_IFIFO | 0600}; }
+  Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions&, const Credentials&) override { return Errno::kENXIO; }
+};
+class NamedFileSystem final : public vfs::FileSystem {
+ public:
+  NamedFileSystem() : FileSystem("named", "none") {}
+  RefPtr<vfs::Inode> root() override { return nullptr; }
+  Result<struct statfs> StatFs() override { return Errno::kENOSYS; }
+};
+
 class FifoTest : public PipeTest {
  protected:
   void SetUp() override {
-    Open();
-    inode_ = RefPtr<vfs::Inode>(&read_->inode());
-    inode_->attached = nullptr;
+    file_system_ = MakeRef<NamedFileSystem>();
+    inode_ = MakeRef<NamedInode>(file_system_.get());
   }
   // Starts to open on a fiber; the result is in `*to` when it has.
   Fiber* StartOpen(int flags, RefPtr<vfs::FileDescription>* to, Errno* error = nullptr) {
@@ -170,6 +184,7 @@ class FifoTest : public PipeTest {
       if (error != nullptr) *error = result.error();
     });
   }
+  RefPtr<vfs::FileSystem> file_system_;
   RefPtr<vfs::Inode> inode_;
   RefPtr<vfs::FileDescription> r_, w_;
 };
