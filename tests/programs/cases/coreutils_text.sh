@@ -12,7 +12,7 @@ wc sorted; wc -L <<< "long line"; od -An -tx1 <<< hello; od -c -N 4 sorted; base
 for sum in md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum sum; do $sum < sorted; done; sha256sum sorted > check; sha256sum -c check
 numfmt --to=iec 123456789; factor 1234567890123; seq -s' ' 0 0.5 2; expr 6 \* 7; expr abc : 'a\(.\)'; printf '%s %d %.3f\n' x 7 3.14159; echo -e 'a\tb'
 basename /a/b.c .c; dirname /a/b; TZ=America/New_York date -d @1700000000 '+%F %T %Z'; TZ=UTC date -d '2024-02-28 + 2 days' +%F
-env -i A=1 env; env -u HOME sh -c 'echo ${HOME:-unset}'; printenv -0 PATH | wc -c | grep -c .; nice -n 5 nice; sleep 0.01; true; false || echo false; yes y | head -n 2; 
+env -i A=1 env; env -u HOME sh -c 'echo ${HOME:-unset}'; printenv -0 PATH | wc -c | grep -c .; expr $(nice -n 5 nice) - $(nice); sleep 0.01; true; false || echo false; yes y | head -n 2; 
 id -u; id -gn; whoami; groups root; logname 2>/dev/null | wc -l; nproc | grep -c .; uname -s; uname -m; arch; hostname >/dev/null && echo named; tty; stty -a 2>&1 | head -n 1; getconf PAGESIZE; pwd -P | grep -c /
 stdbuf -oL echo buffered; timeout 5 echo timed; nohup echo kept 2>/dev/null; tee t1 t2 <<< teed; cat t1 t2; hostid | wc -c; users | wc -l; chroot / /bin/echo chrooted; chroot /nonexistent true 2>&1; echo $?
 dircolors -p | head -n 1; link t1 t3; cmp t1 t3 && echo linked; stat -f -c %t / | grep -c .; kill -l 9; kill -l | head -n 1; runcon 2>/dev/null; mkfifo ff; (dd of=ff bs=3 count=1 2>/dev/null <<< abc) & dd if=ff bs=10 2>/dev/null; echo; wait
