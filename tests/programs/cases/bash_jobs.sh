@@ -52,10 +52,12 @@ echo "died of SEGV: $?"
 bash -c 'trap "echo child ended" CHLD; /bin/true; sleep 0.05; :' | sort -u
 
 wait
-(exit 3) & (exit 3) & (exit 3) &
-for i in 1 2 3; do wait -n; echo "wait -n: $?"; done
+# In a shell of its own, which remembers no earlier job; apart in time, because bash forgets one of two that end at once.
+bash <<'END'
+for i in 1 2 3; do (sleep 0.1; exit $i) & wait -n; echo "wait -n: $?"; done
 wait -n
 echo "none left: $?"
+END
 for i in $(seq 1 50); do (exit $((i % 5))) & pids[i]=$!; done
 sum=0
 for i in $(seq 1 50); do wait "${pids[i]}"; sum=$((sum + $?)); done
