@@ -9,12 +9,30 @@
 #include "sentry/kernel/async_io.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
+#include "syscalls/io_util.h"
 #include "vfs/file_lock.h"
 #include "vfs/fs/devpts/devpts.h"
 #include "vfs/fs/pipe/pipe_file.h"
 #include "vfs/fs/tmpfs/memfd.h"
 
 namespace syscalls {
+
+Result<void> InstallPair(Task& task, RefPtr<vfs::FileDescription> first, RefPtr<vfs::FileDescription> second, bool cloexec,
+                         UserAddress out) {
+  int fds[2];
+  fds[0] = TRY(task.InstallFd(std::move(first), cloexec));
+  Result<int> number = task.InstallFd(std::move(second), cloexec);
+  if (!number.ok()) {
+    (void)task.fds()->Close(fds[0]).ok();
+    return number.error();
+  }
+  fds[1] = *number;
+  Result<void> copied = task.mm().CopyOut(out, fds, sizeof fds);
+  if (!copied.ok()) {
+    for (int fd : fds) (void)task.fds()->Close(fd).ok();
+  }
+  return copied;
+}
 
 Result<uint64_t> SysDup(Task& task, FdArg fd) {
   return static_cast<uint64_t>(TRY(task.InstallFd(TRY(task.GetFile(fd)), false)));

@@ -56,15 +56,6 @@ Result<gid_t> MapGid(Task& task, gid_t id) {
   return mapped;
 }
 
-uid_t ShowUid(Task& task, uid_t id) {
-  uid_t shown = task.creds()->user_ns->UidFromKernel(id);
-  return shown == UINT32_MAX ? 65534 : shown;
-}
-gid_t ShowGid(Task& task, gid_t id) {
-  gid_t shown = task.creds()->user_ns->GidFromKernel(id);
-  return shown == UINT32_MAX ? 65534 : shown;
-}
-
 }  // namespace
 
 Result<uint64_t> SysGetuid(Task& task) { return ShowUid(task, task.creds()->ruid); }

@@ -48,4 +48,8 @@ Result<size_t> WhileNotReady(vfs::FileDescription& file, EventMask mask, Attempt
 Result<uint64_t> ReadFile(Task& task, vfs::FileDescription& file, const UserRanges& ranges, int64_t offset, int rwf_flags);
 Result<uint64_t> WriteFile(Task& task, vfs::FileDescription& file, const UserRanges& ranges, int64_t offset, int rwf_flags);
 
+// Gives both files numbers and writes them to `out` as an int[2]; on an error neither keeps one. EMFILE, EFAULT.
+Result<void> InstallPair(Task& task, RefPtr<vfs::FileDescription> first, RefPtr<vfs::FileDescription> second, bool cloexec,
+                         UserAddress out);
+
 }  // namespace syscalls

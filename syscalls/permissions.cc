@@ -33,4 +33,18 @@ Result<Task*> FindTask(Task& task, int tid) {
   return found;
 }
 
+namespace {
+constexpr uint32_t kOverflowId = 65534;
+}
+
+uid_t ShowUid(Task& task, uid_t id) {
+  uid_t shown = task.creds()->user_ns->UidFromKernel(id);
+  return shown == UINT32_MAX ? kOverflowId : shown;
+}
+
+gid_t ShowGid(Task& task, gid_t id) {
+  gid_t shown = task.creds()->user_ns->GidFromKernel(id);
+  return shown == UINT32_MAX ? kOverflowId : shown;
+}
+
 }  // namespace syscalls

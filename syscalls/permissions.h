@@ -15,4 +15,8 @@ Result<void> CheckMayTrace(kernel::Task& tracer, kernel::Task& target);
 // The task with `tid` (0: the caller) as seen by `task`; ESRCH.
 Result<kernel::Task*> FindTask(kernel::Task& task, int tid);
 
+// Kernel ids as `task` sees them: the overflow id where its user namespace does not map them.
+uid_t ShowUid(kernel::Task& task, uid_t id);
+gid_t ShowGid(kernel::Task& task, gid_t id);
+
 }  // namespace syscalls

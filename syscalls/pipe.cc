@@ -13,20 +13,7 @@ namespace syscalls {
 Result<uint64_t> SysPipe2(Task& task, UserAddress out, FlagsArg flags) {
   if ((flags.value & ~uint64_t{O_CLOEXEC | O_DIRECT | O_NONBLOCK}) != 0) return Errno::kEINVAL;
   pipefs::PipeEnds ends = TRY(pipefs::CreatePipe(flags, task.creds()));
-  bool cloexec = (flags & O_CLOEXEC) != 0;
-  int fds[2];
-  fds[0] = TRY(task.InstallFd(std::move(ends.read), cloexec));
-  Result<int> second = task.InstallFd(std::move(ends.write), cloexec);
-  Result<void> copied = second.ok() ? Result<void>() : Result<void>(second.error());
-  if (second.ok()) {
-    fds[1] = *second;
-    copied = task.mm().CopyOut(out, fds, sizeof fds);
-    if (!copied.ok()) (void)task.fds()->Close(fds[1]).ok();
-  }
-  if (!copied.ok()) {
-    (void)task.fds()->Close(fds[0]).ok();
-    return copied.error();
-  }
+  TRY(InstallPair(task, std::move(ends.read), std::move(ends.write), (flags & O_CLOEXEC) != 0, out));
   return 0;
 }
 Result<uint64_t> SysPipe(Task& task, UserAddress out) { return SysPipe2(task, out, {0}); }

@@ -62,20 +62,7 @@ Result<uint64_t> SysSocket(Task& task, int family, int type, int protocol) {
 
 Result<uint64_t> SysSocketpair(Task& task, int family, int type, int protocol, UserAddress out) {
   vfs::SocketPair pair = TRY(vfs::CreateSocketPair(family, type, protocol, Net(task), task.creds()));
-  bool cloexec = (type & SOCK_CLOEXEC) != 0;
-  int fds[2];
-  fds[0] = TRY(task.InstallFd(std::move(pair.first), cloexec));
-  Result<int> second = task.InstallFd(std::move(pair.second), cloexec);
-  Result<void> copied = second.ok() ? Result<void>() : Result<void>(second.error());
-  if (second.ok()) {
-    fds[1] = *second;
-    copied = task.mm().CopyOut(out, fds, sizeof fds);
-    if (!copied.ok()) (void)task.fds()->Close(fds[1]).ok();
-  }
-  if (!copied.ok()) {
-    (void)task.fds()->Close(fds[0]).ok();
-    return copied.error();
-  }
+  TRY(InstallPair(task, std::move(pair.first), std::move(pair.second), (type & SOCK_CLOEXEC) != 0, out));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
+#include "syscalls/permissions.h"
 #include "syscalls/time_util.h"
 #include "vfs/operations.h"
 
@@ -43,15 +44,6 @@ Result<Target> Find(Task& task, int dirfd, PathArg path, int at_flags) {
 Result<vfs::Attributes> StatTarget(const Target& target) {
   if (target.file) return target.file->Stat();
   return target.place.inode().Stat();
-}
-
-uid_t ShowUid(Task& task, uid_t id) {
-  uid_t shown = task.creds()->user_ns->UidFromKernel(id);
-  return shown == UINT32_MAX ? 65534 : shown;
-}
-gid_t ShowGid(Task& task, gid_t id) {
-  gid_t shown = task.creds()->user_ns->GidFromKernel(id);
-  return shown == UINT32_MAX ? 65534 : shown;
 }
 
 struct stat ToStat(Task& task, const vfs::Attributes& attr) {
