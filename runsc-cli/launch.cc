@@ -17,9 +17,7 @@
 #include "sentry/boot/sandbox_setup.h"
 #include "sentry/boot/timeline.h"
 
-#ifdef RUNSC_HAVE_GOFER
 #include "gofer/gofer_main.h"
-#endif
 
 namespace cli {
 
@@ -40,7 +38,6 @@ StatusOr<Pair> SeqpacketPair() {
 }
 
 [[noreturn]] void RunGofer(const LaunchRequest& request, Fd socket) {
-#ifdef RUNSC_HAVE_GOFER
   prctl(PR_SET_NAME, "runsc-gofer");
   base::LogInit(request.log_level, request.gofer_log_fd, "gofer");
   gofer::GoferConfig config;
@@ -50,9 +47,6 @@ StatusOr<Pair> SeqpacketPair() {
     config.exports.push_back({.host_path = item.host_path, .read_only = item.read_only});
   }
   gofer::GoferMain(std::move(config));
-#else
-  _exit(0);
-#endif
 }
 
 // Forks the gofer, which waits until it is in its cgroup: what it forks itself must be there too.
