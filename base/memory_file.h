@@ -15,6 +15,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "base/fd.h"
+#include "base/io_vec.h"
 #include "base/result.h"
 
 namespace base {
@@ -39,6 +40,9 @@ class MemoryFile {
   Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, bool* present = nullptr);
   // The same with a copy of `source` in place of zeroes.
   Result<uint64_t> AllocateCopy(const void* source, uint64_t length);
+  // Stores `from` into an allocated range that was perhaps never touched: the host then fills new pages without zeroing
+  // them first, and without a fault for each. Returns how much arrived, less than all where `from` cannot be read.
+  size_t Fill(uint64_t offset, const IoVec& from);
   void IncRef(uint64_t offset, uint64_t length);
   // Pages whose count gets to 0 are freed. No stub may have them mapped any more.
   void DecRef(uint64_t offset, uint64_t length);

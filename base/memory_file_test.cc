@@ -1,6 +1,7 @@
 #include "base/memory_file.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <map>
@@ -78,6 +79,27 @@ TEST(MemoryFile, CopiesHaveTheContent) {
   EXPECT_EQ(std::string(file.At(again), content.size()), content);
   file.DecRef(offset, content.size());
   file.DecRef(again, content.size());
+}
+
+TEST(MemoryFile, FillTakesScatteredBytesAsFarAsTheyCanBeRead) {
+  MemoryFile& file = File();
+  InstallSafeCopyHandler();
+  uint64_t offset = *file.Allocate(4 * kPageSize);
+  std::string first(kPageSize + 100, 'a'), second(kPageSize, 'b');
+  IoVec from(first.data(), first.size());
+  from.Append(second.data(), second.size());
+  EXPECT_EQ(file.Fill(offset + 10, from), first.size() + second.size());
+  EXPECT_EQ(std::string(file.At(offset + 10), from.size()), first + second);
+  EXPECT_EQ(file.At(offset)[9], 0);
+  EXPECT_EQ(file.At(offset + 10 + from.size())[0], 0);
+  // The second page of the source is not there.
+  char* source = static_cast<char*>(mmap(nullptr, 2 * kPageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  memset(source, 'c', kPageSize);
+  ASSERT_EQ(mprotect(source + kPageSize, kPageSize, PROT_NONE), 0);
+  EXPECT_EQ(file.Fill(offset, IoVec(source, 2 * kPageSize)), kPageSize);
+  EXPECT_EQ(std::string(file.At(offset), kPageSize), std::string(kPageSize, 'c'));
+  munmap(source, 2 * kPageSize);
+  file.DecRef(offset, 4 * kPageSize);
 }
 
 // Counts page by page against a model, over ranges around block borders; what is allocated is zero and nobody else's.

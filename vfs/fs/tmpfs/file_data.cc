@@ -204,6 +204,7 @@ Result<size_t> FileData::WriteAt(const IoVec& from, uint64_t offset) {
     auto index = static_cast<uint32_t>(page - it->first);
     uint64_t last = (offset + total - 1) / kPageSize;
     auto count = static_cast<uint32_t>(std::min<uint64_t>(last - page + 1, extent.pages - index));
+    const bool fresh = (extent.present & Mask(index, count)) == 0;
     if (Result<void> marked = MarkPresent(extent, index, count); !marked.ok()) {
       // As far as the space goes.
       count = static_cast<uint32_t>(std::min<uint64_t>(count, space_->FreePages()));
@@ -214,7 +215,9 @@ Result<size_t> FileData::WriteAt(const IoVec& from, uint64_t offset) {
       }
     }
     size_t length = std::min<uint64_t>(total - done, (page + count) * kPageSize - at);
-    size_t moved = from.Read(done, MemoryFile::Get().At(extent.offset + (at - it->first * kPageSize)), length);
+    uint64_t to = extent.offset + (at - it->first * kPageSize);
+    size_t moved = fresh && length >= kPageSize ? MemoryFile::Get().Fill(to, from.Slice(done, length))
+                                                : from.Read(done, MemoryFile::Get().At(to), length);
     done += moved;
     if (moved < length) break;
   }
