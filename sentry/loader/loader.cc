@@ -126,10 +126,14 @@ void NoteCodeAndData(mm::MemoryManager& memory, const ElfFile& elf, uint64_t bia
   memory.end_data = end_data + bias;
 }
 
+// Asked once: in a virtual machine each cpuid is an exit to the hypervisor, 6 us.
 uint64_t HwCap() {
-  unsigned eax, ebx, ecx, edx = 0;
-  __get_cpuid(1, &eax, &ebx, &ecx, &edx);
-  return edx;
+  static const uint64_t features = [] {
+    unsigned eax, ebx, ecx, edx = 0;
+    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
+    return edx;
+  }();
+  return features;
 }
 
 std::string BaseName(const std::string& path) {
