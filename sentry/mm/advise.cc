@@ -196,6 +196,7 @@ Result<void> MemoryManager::PopulateRange(uint64_t start, uint64_t end, Access a
     if (vmas_.Find(at) == nullptr) return Errno::kENOMEM;
     Result<PmaMap::iterator> piece = Ensure(at, access, Force::kNo);
     if (!piece.ok()) return piece.error() == Errno::kENOMEM ? Errno::kENOMEM : Errno::kEFAULT;
+    if ((*piece)->second.deferred) (void)MapPiece((*piece)->first, (*piece)->second);
     at = (*piece)->second.end;
   }
   return {};

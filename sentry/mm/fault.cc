@@ -166,7 +166,7 @@ Result<void> MemoryManager::MakeWritable(const Vma& vma, PmaMap::iterator piece,
     while (end < highest && file.RefCount(offset_of(end)) == 1) end += kPageSize;
     piece = pmas_.Isolate(piece, start, end);
     piece->second.write_ok = true;
-    (void)space_->Protect(start, end - start, piece->second.stub_prot());
+    if (!piece->second.deferred) (void)space_->Protect(start, end - start, piece->second.stub_prot());
     pmas_.MergeRange(start, end);
     return {};
   }
@@ -244,8 +244,14 @@ Result<void> MemoryManager::CopyPrivateFile(const Vma& vma, uint64_t start, uint
 
 Result<void> MemoryManager::HandleFault(uint64_t address, Access access) {
   auto piece = pmas_.Find(address);
+  bool deferred = piece != pmas_.end() && piece->second.deferred;
   if (piece == pmas_.end() || !Usable(piece->second, access, false)) {
     TRY(Ensure(address, access, Force::kNo));
+    if (deferred) TouchDeferred(address);
+    return {};
+  }
+  if (deferred) {
+    TouchDeferred(address);
     return {};
   }
   // It should not have faulted: another thread mended it meanwhile, or the file behind it became shorter.

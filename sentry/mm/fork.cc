@@ -27,7 +27,9 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
   CopyAreasTo(child.get());
   bool protects = SharePiecesWith(child.get(), hints);
   for (auto& [start, piece] : child->pmas_) {
-    (void)child->MapPiece(start, piece, /*precommit=*/piece.write_ok && !piece.shared);
+    bool copied = piece.write_ok && !piece.shared;
+    piece.deferred = !copied && !history_->TouchedIn(start, piece.end);
+    if (!piece.deferred) (void)child->MapPiece(start, piece, /*precommit=*/copied);
   }
   if (protects && ConcurrentlyUsed()) {
     cow_unflushed_ = true;
@@ -150,7 +152,7 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     if (!piece.shared && piece.write_ok) {
       int before = piece.stub_prot();
       piece.write_ok = false;
-      if (before != piece.stub_prot()) {
+      if (before != piece.stub_prot() && !piece.deferred) {
         protects = true;
         if (run_end != start || run_prot != piece.stub_prot()) {
           emit();

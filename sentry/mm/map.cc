@@ -177,7 +177,10 @@ Result<uint64_t> MemoryManager::Map(const MapRequest& request) {
   vmas_.Insert(std::move(vma));
   RefPtr<MemoryManager> keep(this);
   Settle(&released, /*flush=*/false);
-  PopulateNew(start, end);
+  // Dynamic linkers map a library whole, then its segments over that, and touch it only after that. No program sees the
+  // difference: what is touched before is mapped at the fault.
+  bool library = (flags & MAP_DENYWRITE) != 0 && !anonymous && (request.prot & PROT_WRITE) == 0;
+  PopulateNew(start, end, library ? Mapping::kDeferred : Mapping::kNow);
   return start;
 }
 
@@ -276,7 +279,7 @@ void MemoryManager::ProtectPieces(uint64_t start, uint64_t end, int prot) {
     int before = piece.stub_prot();
     piece.prot = static_cast<uint8_t>(prot);
     int after = piece.stub_prot();
-    if (before != after) {
+    if (before != after && !piece.deferred) {
       if (run_end != it->first || run_prot != after) {
         emit();
         run_start = it->first;

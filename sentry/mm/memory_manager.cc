@@ -54,8 +54,10 @@ void MemoryManager::DropPieces(uint64_t start, uint64_t end, Released* released)
   uint64_t first = 0, last = 0;
   for (auto it = pmas_.FindFrom(start); it != pmas_.end() && it->first < end;) {
     it = pmas_.Isolate(it, start, end);
-    if (last == 0) first = it->first;
-    last = it->second.end;
+    if (!it->second.deferred) {
+      if (last == 0) first = it->first;
+      last = it->second.end;
+    }
     if (it->second.in_memory_file()) released->AddPages(it->second.offset, it->second.end - it->first);
     it = pmas_.Erase(it);
   }

@@ -9,7 +9,8 @@
 //   shared file         mapped straight from Mappable::Translate;
 //   private file        read-only pages straight from the host descriptor; written ones copied into the memory file;
 //   after fork          both sides hold the PMA with counted pages, write-protected; a write fault copies (with
-//                       fault-around), or takes the page back where its count is 1.
+//                       fault-around), or takes the page back where its count is 1. The child's stub gets at once what
+//                       earlier children touched, the rest at their first touch (deferred.cc).
 // Order at copy-on-write: protect in the stub (Flush where another thread may run), then share.
 //
 // Under the kernel lock; what touches host files may drop it, so callers hold a reference and revalidate.
@@ -218,14 +219,19 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   void ProtectPieces(uint64_t start, uint64_t end, int prot);
 
   // populate.cc
-  void PopulateNew(uint64_t start, uint64_t end);
+  enum class Mapping { kNow, kDeferred };
+  void PopulateNew(uint64_t start, uint64_t end, Mapping mapping = Mapping::kNow);
   void PopulateGaps(const Vma& vma, uint64_t start, uint64_t end);
   void PopulateHeap(uint64_t start, uint64_t end);
   Result<void> AllocateAnonymous(uint64_t start, uint64_t end, int prot);
   Result<void> PopulateAnonymous(const Vma& vma, uint64_t address);
-  Result<void> PopulateFile(uint64_t address, uint64_t end, Access access);
+  Result<void> PopulateFile(uint64_t address, uint64_t end, Access access, Mapping mapping = Mapping::kNow);
   void CopyEagerly(uint64_t start, uint64_t end);
-  Result<void> MapPiece(uint64_t start, const Pma& pma, bool precommit = false);
+  Result<void> MapPiece(uint64_t start, Pma& pma, bool precommit = false);
+
+  // deferred.cc
+  void MapDeferredAround(uint64_t address);
+  void TouchDeferred(uint64_t address);
 
   // fault.cc: a piece that can be accessed at `address`. May park; the result is valid until the next change.
   Result<PmaMap::iterator> Ensure(uint64_t address, Access access, Force force);

@@ -282,6 +282,60 @@ TEST_F(MemoryManagerTest, ForkHintSavesFaults) {
   EXPECT_EQ(cpu.faults + child_cpu.faults, 0);
 }
 
+TEST_F(MemoryManagerTest, ChildrenGetWhatEarlierOnesTouched) {
+  // Pieces that neither merge nor lie next to each other.
+  std::vector<uint64_t> areas;
+  for (int i = 0; i < 20; i++) {
+    areas.push_back(*MapAnonymous(kPageSize));
+    ASSERT_TRUE(memory_->Write<int>(areas.back(), i).ok());
+    (void)*MapAnonymous(kPageSize, PROT_NONE);
+  }
+  for (int round = 0; round < 3; round++) {
+    RefPtr<MemoryManager> child = *memory_->Fork();
+    FakeCpu cpu(*child);
+    EXPECT_EQ(cpu.space().maps, round == 0 ? 0 : 2);
+    EXPECT_EQ(*cpu.Load(areas[3]), 3);
+    EXPECT_EQ(*cpu.Load(areas[17]), 17);
+    EXPECT_EQ(cpu.faults, round == 0 ? 2 : 0);
+    EXPECT_EQ(cpu.space().maps, 2);
+    EXPECT_EQ(*child->Read<int>(areas[5]), 5);  // the Sentry needs no mapping
+    EXPECT_TRUE(child->Protect(areas[6], kPageSize, PROT_READ).ok());
+    if (round < 2) continue;
+    EXPECT_EQ(*cpu.Load(areas[6]), 6);
+    EXPECT_TRUE(cpu.Store(areas[17], 9).ok());
+    EXPECT_EQ(*memory_->Read<int>(areas[17]), 17);
+  }
+}
+
+TEST_F(MemoryManagerTest, LibrariesAreMappedOnceTheyAreComplete) {
+  auto file = MakeRef<FakeFile>(std::string(16 * kPageSize, 'l'), O_RDONLY);
+  FakeCpu cpu(*memory_);
+  uint64_t base = *MapFile(file, 16 * kPageSize, PROT_READ, MAP_PRIVATE | MAP_DENYWRITE);
+  auto segment = [&](uint64_t page, uint64_t pages, int prot) {
+    ASSERT_TRUE(memory_
+                    ->Map({.address = base + page * kPageSize,
+                           .length = pages * kPageSize,
+                           .prot = prot,
+                           .flags = MAP_PRIVATE | MAP_FIXED | MAP_DENYWRITE,
+                           .file = file,
+                           .offset = page * kPageSize})
+                    .ok());
+  };
+  segment(4, 6, PROT_READ | PROT_EXEC);
+  segment(10, 2, PROT_READ);
+  EXPECT_EQ(cpu.space().maps + cpu.space().unmaps, 0);
+  segment(12, 4, kReadWrite);
+  EXPECT_EQ(cpu.space().maps, 4);
+  EXPECT_EQ(cpu.space().unmaps, 0);
+  for (uint64_t page = 0; page < 16; page++) EXPECT_EQ(*cpu.Load(base + page * kPageSize), 'l');
+  EXPECT_EQ(cpu.faults, 0);
+  // One that has no data is mapped when it is touched.
+  uint64_t other = *MapFile(file, 16 * kPageSize, PROT_READ, MAP_PRIVATE | MAP_DENYWRITE);
+  EXPECT_EQ(*cpu.Load(other + kPageSize), 'l');
+  EXPECT_EQ(*cpu.Load(other + 9 * kPageSize), 'l');
+  EXPECT_EQ(cpu.faults, 1);
+}
+
 TEST_F(MemoryManagerTest, ForksLearnWhatIsWritten) {
   uint64_t address = *MapAnonymous(1 << 20);
   FakeCpu cpu(*memory_);

@@ -139,7 +139,7 @@ class Simulation {
                     ->Map({.address = address,
                            .length = length,
                            .prot = prot,
-                           .flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE),
+                           .flags = MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE) | (random_() % 2 == 0 ? MAP_DENYWRITE : 0),
                            .file = shared ? shared_file_ : private_file_,
                            .offset = page * kPageSize})
                     .ok());

@@ -1,7 +1,7 @@
 #pragma once
 
 // PmaMap: which pages stand behind which address now. A piece is contiguous both in addresses and in its file (the memory
-// file or a host file) and is what the stub has mapped: with `prot`, less PROT_WRITE until `write_ok`.
+// file or a host file) and is what the stub has mapped: with `prot`, less PROT_WRITE until `write_ok`; unless it is `deferred`.
 
 #include <cstdint>
 #include <utility>
@@ -22,6 +22,7 @@ struct Pma {
   uint8_t prot = 0;        // of the VMA
   bool write_ok = false;   // may be written as it is: neither copy-on-write nor still to be announced to the Mappable
   bool shared = false;     // of a MAP_SHARED VMA
+  bool deferred = false;   // the stub has nothing here yet: its first touch comes to the Sentry (deferred.cc)
 
   bool in_memory_file() const { return fd < 0; }
   int stub_prot() const { return write_ok ? prot : prot & ~2; }
@@ -51,7 +52,7 @@ class PmaMap {
  private:
   static bool Mergeable(uint64_t start, const Pma& a, uint64_t next_start, const Pma& b) {
     return a.end == next_start && a.offset + (a.end - start) == b.offset && a.fd == b.fd && a.prot == b.prot &&
-           a.write_ok == b.write_ok && a.shared == b.shared && a.window == b.window;
+           a.write_ok == b.write_ok && a.shared == b.shared && a.deferred == b.deferred && a.window == b.window;
   }
   Map map_;
 };

@@ -24,13 +24,15 @@ constexpr uint64_t kMaxCopied = 64 << 10;
 constexpr uint64_t kMaxPrecommit = 1 << 20;
 }  // namespace
 
-Result<void> MemoryManager::MapPiece(uint64_t start, const Pma& pma, bool precommit) {
+Result<void> MemoryManager::MapPiece(uint64_t start, Pma& pma, bool precommit) {
+  pma.deferred = false;
   int fd = pma.in_memory_file() ? base::MemoryFile::Get().fd() : pma.fd;
   return space_->Map(start, pma.end - start, fd, pma.offset, pma.stub_prot(), precommit);
 }
 
 void MemoryManager::Precommit(uint64_t start, uint64_t end) {
   for (auto it = pmas_.FindFrom(start); it != pmas_.end() && it->first < end; ++it) {
+    if (it->second.deferred) (void)MapPiece(it->first, it->second);
     Pma part = it->second;
     uint64_t from = std::max(it->first, start);
     part.offset += from - it->first;
@@ -39,15 +41,20 @@ void MemoryManager::Precommit(uint64_t start, uint64_t end) {
   }
 }
 
-void MemoryManager::PopulateNew(uint64_t start, uint64_t end) {
+void MemoryManager::PopulateNew(uint64_t start, uint64_t end, Mapping mapping) {
   Vma* vma = vmas_.Find(start);
   if (vma == nullptr || vma->prot == PROT_NONE) return;
   end = std::min(end, vma->end);
   if (vma->private_anonymous()) return PopulateGaps(*vma, start, end);
-  if (!vma->shared() && (vma->prot & PROT_WRITE) != 0 && end - start <= kMaxCopied) return CopyEagerly(start, end);
-  bool write = vma->shared() && (vma->prot & PROT_WRITE) != 0;
-  // What cannot be had now is told by the fault.
-  (void)PopulateFile(start, end, write ? Access::kWrite : Access::kRead);
+  bool writable = (vma->prot & PROT_WRITE) != 0, shared = vma->shared();
+  if (writable && !shared && end - start <= kMaxCopied) {
+    CopyEagerly(start, end);
+  } else {
+    // What cannot be had now is told by the fault.
+    (void)PopulateFile(start, end, writable && shared ? Access::kWrite : Access::kRead, mapping);
+  }
+  // The data of a library comes last, and all of it is touched now.
+  if (writable && !shared) MapDeferredAround(start);
 }
 
 void MemoryManager::PopulateGaps(const Vma& vma, uint64_t start, uint64_t end) {
@@ -117,7 +124,7 @@ void MemoryManager::PopulateHeap(uint64_t start, uint64_t end) {
 
 // Maps pages of a file area from `address` on where there are none, as far as the file goes. `access` kWrite announces
 // shared pages as written. kENXIO when there is no page at `address`. May park, and then does nothing where the area changed.
-Result<void> MemoryManager::PopulateFile(uint64_t address, uint64_t end, Access access) {
+Result<void> MemoryManager::PopulateFile(uint64_t address, uint64_t end, Access access, Mapping mapping) {
   uint64_t at = address;
   while (at < end) {
     Vma* vma = vmas_.Find(at);
@@ -150,9 +157,10 @@ Result<void> MemoryManager::PopulateFile(uint64_t address, uint64_t end, Access 
               .fd = pages->in_memory_file ? -1 : pages->fd,
               .prot = static_cast<uint8_t>(vma->prot),
               .write_ok = write,
-              .shared = vma->shared()};
+              .shared = vma->shared(),
+              .deferred = mapping == Mapping::kDeferred};
     if (piece.in_memory_file()) base::MemoryFile::Get().IncRef(piece.offset, length);
-    (void)MapPiece(at, piece);
+    if (!piece.deferred) (void)MapPiece(at, piece);
     ForgetCache();
     pmas_.Insert(at, std::move(piece));
     at += length;

@@ -124,9 +124,11 @@ void MemoryManager::MovePieces(uint64_t from, uint64_t length, uint64_t to) {
     Pma piece = it->second;
     piece.end = piece.end - from + to;
     pmas_.Erase(it);
-    (void)MapPiece(start, piece);
+    if (!piece.deferred) {
+      (void)MapPiece(start, piece);
+      any = true;
+    }
     pmas_.Insert(start, std::move(piece));
-    any = true;
     it = pmas_.FindFrom(from);
   }
   if (any) (void)space_->Unmap(from, length);
