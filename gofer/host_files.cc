@@ -50,6 +50,17 @@ Result<Fd> Reopen(int path, int flags) {
   return Fd(TRY(HOST(openat(AT_FDCWD, FdName(path).get(), flags | O_CLOEXEC | O_NOCTTY))));
 }
 
+Result<Fd> OpenDirectoryAt(int parent, const char* name) {
+  return Fd(TRY(HOST(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))));
+}
+
+Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access) {
+  if (S_ISDIR(type)) return Errno::kEISDIR;
+  if (S_ISLNK(type)) return Errno::kELOOP;
+  if (!S_ISREG(type)) return Errno::kENXIO;
+  return Reopen(path, static_cast<int>(access));
+}
+
 Result<WireAttributes> StatPath(int path) {
   struct statx s;
   TRY(HOST(statx(path, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, &s)));

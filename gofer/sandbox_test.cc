@@ -133,7 +133,9 @@ int SignalOf(void (*attempt)(int socket)) {
 TEST(SeccompFilter, KillsWhatIsNotNeeded) {
   EXPECT_EQ(SignalOf([](int) { openat(AT_FDCWD, "/", O_RDONLY); }), 0);
   EXPECT_EQ(SignalOf([](int) { openat(3, "x", O_PATH | O_NOFOLLOW | O_CLOEXEC); }), 0);
+  EXPECT_EQ(SignalOf([](int) { openat(3, "x", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }), 0);
   void (*forbidden[])(int) = {
+      [](int) { openat(3, "x", O_RDONLY | O_DIRECTORY | O_CLOEXEC); },
       [](int) { socket(AF_UNIX, SOCK_STREAM, 0); },
       [](int) { execl("/bin/true", "true", nullptr); },
       [](int) { (void)fork(); },

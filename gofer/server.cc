@@ -39,7 +39,7 @@ bool Server::Run() {
     memcpy(&header, request.get(), std::min(static_cast<size_t>(*received), sizeof header));
     if (header.opcode != static_cast<uint16_t>(Opcode::kClose)) RunOn(header.cpu);
     Writer writer(reply.get(), kMaxMessage);
-    Fd donated;
+    Donated donated;
     if (Answer({request.get(), static_cast<size_t>(*received)}, writer, donated) == Parse::kMalformed) return false;
     if (writer.size() == 0) continue;
     ReplyHeader told;
@@ -50,22 +50,24 @@ bool Server::Run() {
 
     iovec out{writer.data(), writer.size()};
     msghdr answer{.msg_iov = &out, .msg_iovlen = 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-    if (donated.valid()) {
+    alignas(cmsghdr) char control[CMSG_SPACE(kMaxOpenFiles * sizeof(int))] = {};
+    if (!donated.empty()) {
       answer.msg_control = control;
-      answer.msg_controllen = sizeof control;
+      answer.msg_controllen = CMSG_SPACE(donated.size() * sizeof(int));
       cmsghdr* cmsg = CMSG_FIRSTHDR(&answer);
       cmsg->cmsg_level = SOL_SOCKET;
       cmsg->cmsg_type = SCM_RIGHTS;
-      cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-      int fd = donated.get();
-      memcpy(CMSG_DATA(cmsg), &fd, sizeof fd);
+      cmsg->cmsg_len = CMSG_LEN(donated.size() * sizeof(int));
+      for (size_t i = 0; i < donated.size(); i++) {
+        int fd = donated[i].get();
+        memcpy(CMSG_DATA(cmsg) + i * sizeof fd, &fd, sizeof fd);
+      }
     }
     if (!HOST_RETRY(sendmsg(socket_.get(), &answer, MSG_NOSIGNAL)).ok()) return true;
   }
 }
 
-Parse Server::Answer(std::string_view request, Writer& reply, Fd& donated) {
+Parse Server::Answer(std::string_view request, Writer& reply, Donated& donated) {
   Reader in(request.data(), request.size());
   auto header = in.Take<RequestHeader>();
   if (!header) return Parse::kMalformed;
@@ -83,7 +85,7 @@ Parse Server::Answer(std::string_view request, Writer& reply, Fd& donated) {
   }
   if (!outcome.ok()) {
     reply.Truncate(body);
-    donated.reset();
+    donated.clear();
   }
   reply.Fill(at, ReplyHeader{.id = header->id, .error = static_cast<int32_t>(outcome.error())});
   return Parse::kOk;
@@ -112,7 +114,7 @@ bool Server::Finished(const Reader& in) {
   return !malformed_;
 }
 
-Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& out, Fd& donated) {
+Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& out, Donated& donated) {
   auto opcode = static_cast<Opcode>(header.opcode);
   if (opcode == Opcode::kAttach) return Attach(in, out);
   if (header.opcode == 0 || header.opcode > kLastOpcode) return Malformed();
@@ -146,6 +148,10 @@ Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& o
       return Finished(in) ? ReadLink(node, out) : Outcome(Errno::kEPROTO);
     case Opcode::kReadDir:
       return ReadDir(node, in, out);
+    case Opcode::kOpenFiles:
+      return OpenFiles(node, in, out, donated);
+    case Opcode::kListTrees:
+      return ListTrees(node, in, out);
     case Opcode::kStatFs:
       return Finished(in) ? StatFs(node, out) : Outcome(Errno::kEPROTO);
     case Opcode::kGetXattr:
@@ -173,6 +179,20 @@ Result<WireNode> Server::AddNode(const Node& parent, Fd path) {
                                   .export_index = parent.export_index,
                                   .read_only = parent.read_only}));
   return node;
+}
+
+Result<Server::Names> Server::TakeNames(Reader& in, size_t count) {
+  Names names;
+  for (size_t i = 0; i < count; i++) {
+    auto name = in.TakeName();
+    if (!name) return Malformed();
+    names.push_back(*name);
+  }
+  if (!Finished(in)) return Malformed();
+  for (std::string_view name : names) {
+    if (!ValidName(name)) return Errno::kEINVAL;
+  }
+  return names;
 }
 
 void Server::Close(Reader& in) {

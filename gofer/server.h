@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "base/fd.h"
 #include "base/result.h"
 #include "gofer/handle_table.h"
@@ -21,6 +22,9 @@ struct ExportRoot {
   bool read_only = false;
 };
 
+// Descriptors that go to the client with a reply; at most kMaxOpenFiles.
+using Donated = std::vector<Fd>;
+
 // What a handler returns besides errors of the request: the message itself was wrong.
 enum class Parse { kOk, kMalformed };
 
@@ -32,9 +36,9 @@ class Server {
   // Until the client is gone (true) or misbehaves (false).
   bool Run();
 
-  // One request; the reply goes to `reply`, and a descriptor for the client to `donated`. For Run and for the fuzzer. No reply is to be
+  // One request; the reply goes to `reply`, and descriptors for the client to `donated`. For Run and for the fuzzer. No reply is to be
   // sent where it is left empty.
-  Parse Answer(std::string_view request, Writer& reply, Fd& donated);
+  Parse Answer(std::string_view request, Writer& reply, Donated& donated);
 
  private:
   using Outcome = Result<void>;
@@ -42,12 +46,15 @@ class Server {
   // Each handles one opcode: reads the rest of the request, appends the body of the reply. `malformed_` says that the rest did not parse.
   // gofer/server_walk.cc
   Outcome Attach(Reader& in, Writer& out);
-  Outcome Walk(Node& parent, Reader& in, Writer& out, Fd& donated);
-  Outcome Open(Node& node, Reader& in, Fd& donated);
+  Outcome Walk(Node& parent, Reader& in, Writer& out, Donated& donated);
+  Outcome Open(Node& node, Reader& in, Donated& donated);
   Outcome ReadDir(Node& node, Reader& in, Writer& out);
+  // gofer/server_ahead.cc
+  Outcome OpenFiles(Node& parent, Reader& in, Writer& out, Donated& donated);
+  Outcome ListTrees(Node& parent, Reader& in, Writer& out);
   // gofer/server_create.cc
-  Outcome Create(Node& parent, Reader& in, Writer& out, Fd& donated);
-  Outcome CreateUnnamed(Node& parent, Reader& in, Writer& out, Fd& donated);
+  Outcome Create(Node& parent, Reader& in, Writer& out, Donated& donated);
+  Outcome CreateUnnamed(Node& parent, Reader& in, Writer& out, Donated& donated);
   Outcome Mkdir(Node& parent, Reader& in, Writer& out);
   Outcome Mknod(Node& parent, Reader& in, Writer& out);
   Outcome Symlink(Node& parent, Reader& in, Writer& out);
@@ -74,12 +81,15 @@ class Server {
   Outcome Sync(Node& node, Reader& in);
   void Close(Reader& in);
 
-  Outcome Dispatch(const RequestHeader& header, Reader& in, Writer& out, Fd& donated);
+  Outcome Dispatch(const RequestHeader& header, Reader& in, Writer& out, Donated& donated);
   // Pins this process to where the client advises (0: not at all).
   void RunOn(uint16_t cpu);
   Errno Malformed();
   // Registers `path` as a node like `parent`'s children and tells its attributes.
   Result<WireNode> AddNode(const Node& parent, Fd path);
+  // `count` names and nothing behind them. EPROTO for what does not parse, EINVAL for what can be no name.
+  using Names = absl::InlinedVector<std::string_view, 8>;
+  Result<Names> TakeNames(Reader& in, size_t count);
   // Whether everything was read; otherwise the message is malformed.
   bool Finished(const Reader& in);
 
@@ -121,7 +131,22 @@ class FdName {
 Result<Fd> OpenPathAt(int parent, std::string_view name);
 // Opens again what an O_PATH descriptor names.
 Result<Fd> Reopen(int path, int flags);
+// A directory, for reading its names.
+Result<Fd> OpenDirectoryAt(int parent, const char* name);
+// A descriptor to give away, of what `path` names. Only regular files: opening a fifo blocks, and a device acts.
+Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access);
 Result<WireAttributes> StatPath(int path);
 Result<WireAttributes> StatChild(int parent, const char* name);
+
+// What getdents64(2) fills in.
+struct LinuxDirent {
+  uint64_t d_ino;
+  int64_t d_off;
+  uint16_t d_reclen;
+  uint8_t d_type;
+  char d_name[];
+};
+// An entry of a directory, for which there is room.
+void PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out);
 
 }  // namespace gofer

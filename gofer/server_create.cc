@@ -53,7 +53,7 @@ Result<void> Server::ReplyCreated(Node& parent, Fd path, const CreateRequest& re
   return {};
 }
 
-Result<void> Server::Create(Node& parent, Reader& in, Writer& out, Fd& donated) {
+Result<void> Server::Create(Node& parent, Reader& in, Writer& out, Donated& donated) {
   auto [request, name, target] = TRY(TakeCreate(parent, in, kPermissions));
   if (!target.empty()) return Errno::kEINVAL;
   CName c_name(name);
@@ -66,11 +66,11 @@ Result<void> Server::Create(Node& parent, Reader& in, Writer& out, Fd& donated) 
     (void)HOST(unlinkat(parent.path.get(), c_name.get(), 0));
     return done;
   }
-  donated = std::move(file);
+  donated.push_back(std::move(file));
   return {};
 }
 
-Result<void> Server::CreateUnnamed(Node& parent, Reader& in, Writer& out, Fd& donated) {
+Result<void> Server::CreateUnnamed(Node& parent, Reader& in, Writer& out, Donated& donated) {
   auto request = in.Take<CreateRequest>();
   if (!request || request->reserved != 0 || request->target_size != 0 || !Finished(in)) return Malformed();
   if ((request->mode & ~kPermissions) != 0) return Errno::kEINVAL;
@@ -79,7 +79,7 @@ Result<void> Server::CreateUnnamed(Node& parent, Reader& in, Writer& out, Fd& do
   Fd file(TRY(HOST(openat(AT_FDCWD, FdName(parent.path.get()).get(), O_RDWR | O_TMPFILE | O_CLOEXEC,
                           request->mode & kPermissions))));
   TRY(ReplyCreated(parent, TRY(Reopen(file.get(), O_PATH)), *request, out));
-  donated = std::move(file);
+  donated.push_back(std::move(file));
   return {};
 }
 

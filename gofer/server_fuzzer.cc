@@ -51,13 +51,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     data += 2, at += 2, size -= 2;
     length = std::min(length, size);
     gofer::Writer reply(buffer.get(), gofer::kMaxMessage);
-    Fd donated;
+    gofer::Donated donated;
     if (server.Answer({at, length}, reply, donated) == gofer::Parse::kMalformed) break;
     CHECK(reply.size() == 0 || reply.size() >= sizeof(gofer::ReplyHeader));
     // A descriptor that is given away is of a regular file, and only of ours.
-    if (donated.valid()) {
+    for (const Fd& fd : donated) {
       struct stat st, root;
-      CHECK(fstat(donated.get(), &st) == 0 && stat(files.root.path().c_str(), &root) == 0);
+      CHECK(fstat(fd.get(), &st) == 0 && stat(files.root.path().c_str(), &root) == 0);
       CHECK(S_ISREG(st.st_mode) && st.st_dev == root.st_dev);
     }
     data += length, at += length, size -= length;

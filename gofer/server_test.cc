@@ -25,7 +25,8 @@ struct Reply {
   bool closed = false;
   int error = 0;
   std::string body;
-  Fd fd;
+  Fd fd;  // the first
+  std::vector<Fd> more;
 
   template <class T>
   T As() const {
@@ -46,7 +47,7 @@ class RawClient {
   Reply Receive() {
     std::string buffer(kMaxMessage, '\0');
     iovec iov{buffer.data(), buffer.size()};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    alignas(cmsghdr) char control[CMSG_SPACE(kMaxOpenFiles * sizeof(int))];
     msghdr message{.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     Result<ssize_t> size = HOST_RETRY(recvmsg(socket_, &message, MSG_CMSG_CLOEXEC));
     if (!size.ok() || *size == 0) return {.closed = true};
@@ -58,9 +59,15 @@ class RawClient {
     reply.error = header->error;
     reply.body = in.Rest();
     if (cmsghdr* cmsg = CMSG_FIRSTHDR(&message)) {
-      int fd;
-      memcpy(&fd, CMSG_DATA(cmsg), sizeof fd);
-      reply.fd = Fd(fd);
+      for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= cmsg->cmsg_len; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
+        if (i == 0) {
+          reply.fd = Fd(fd);
+        } else {
+          reply.more.emplace_back(fd);
+        }
+      }
     }
     return reply;
   }
@@ -307,6 +314,10 @@ TEST_F(ServerTest, MalformedFramesEndTheService) {
   EXPECT_TRUE(ends(maker.Frame(Opcode::kSetXattr, root, XattrRequest{0, 100}, "user.a")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kSymlink, root, CreateRequest{0777, 0, 0, 9, 0}, "l")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kClose, 0, CloseRequest{0xffffffff})));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{0, 0})));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{2, 0}, "one")));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{kMaxOpenFiles + 1, 0}) + std::string(200, '\0')));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kListTrees, root, ListTreesRequest{kMaxListTrees + 1, 0, 0}) + std::string(200, '\0')));
   EXPECT_TRUE(ends(std::string(kMaxMessage + 1, 'x')));
 }
 
@@ -411,6 +422,89 @@ TEST_F(ServerTest, ListsABigDirectoryInBatches) {
   EXPECT_GT(batches, 1);
 }
 
+TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
+  root_.Write("dir/one", "1");
+  root_.Write("dir/two", "2");
+  Handle root = client_->Attach();
+  Handle dir = client_->WalkOne(root, "dir").handle;
+  Reply reply = client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{5, 0}, "one", "sub", "none", "up", "two");
+  ASSERT_EQ(reply.error, 0);
+  Reader in(reply.body.data(), reply.body.size());
+  for (Errno expected : {Errno{}, Errno::kEISDIR, Errno::kENOENT, Errno::kELOOP, Errno{}}) {
+    auto file = in.Take<OpenedFile>();
+    ASSERT_TRUE(file.has_value());
+    EXPECT_EQ(file->error, Error(expected));
+    EXPECT_EQ(file->attributes.size, file->error == 0 ? 1u : 0u);
+  }
+  EXPECT_TRUE(in.AtEnd());
+  ASSERT_EQ(reply.more.size(), 1u);
+  char c;
+  EXPECT_EQ(pread(reply.fd.get(), &c, 1, 0), 1);
+  EXPECT_EQ(c, '1');
+  EXPECT_EQ(pread(reply.more[0].get(), &c, 1, 0), 1);
+  EXPECT_EQ(c, '2');
+  EXPECT_EQ(fcntl(reply.fd.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
+
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 2}, "dir", "sub", "file").As<OpenedFile>().attributes.size, 8u);
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 1}, "up", "top").As<OpenedFile>().error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 2}, "up", "dir", "one").error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "fifo").As<OpenedFile>().error, Error(Errno::kENXIO));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "dir/one").error, Error(Errno::kEINVAL));
+  Handle top = client_->WalkOne(root, "top").handle;
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, top, OpenFilesRequest{1, 0}, "x").As<OpenedFile>().error, Error(Errno::kENOTDIR));
+}
+
+TEST_F(ServerTest, ListsTreesDepthFirst) {
+  root_.Mkdir("a");
+  root_.Mkdir("a/b");
+  root_.Write("a/b/file", "");
+  root_.Mkdir("c");
+  CHECK_OK(HOST(symlink(outside_.path().c_str(), (root_ / "a/link").c_str())));
+  auto ino = [&](const char* name) {
+    struct stat st {};
+    EXPECT_EQ(lstat((root_ / name).c_str(), &st), 0);
+    return st.st_ino;
+  };
+  auto list = [&](const Reply& reply) {
+    std::vector<std::pair<uint64_t, std::set<std::string>>> listings;
+    EXPECT_EQ(reply.error, 0);
+    Reader in(reply.body.data(), reply.body.size());
+    while (auto listing = in.Take<WireListing>()) {
+      auto& [number, names] = listings.emplace_back(uint64_t{listing->ino}, std::set<std::string>());
+      for (uint32_t i = 0; i < listing->count; i++) {
+        auto entry = in.Take<WireDirent>();
+        EXPECT_TRUE(entry.has_value());
+        names.insert(std::string(*in.TakeBytes(entry->name_size)));
+        EXPECT_EQ(entry->has_attributes, 1);
+      }
+    }
+    EXPECT_TRUE(in.AtEnd());
+    return listings;
+  };
+  Handle root = client_->Attach();
+  using Listings = std::vector<std::pair<uint64_t, std::set<std::string>>>;
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 65536}, "a", "c")),
+            (Listings{{ino("a"), {"b", "link"}}, {ino("a/b"), {"file"}}, {ino("c"), {}}}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536}, "a", "b")), (Listings{{ino("a/b"), {"file"}}}));
+  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536}, "a", "link").error, 0);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 2, 65536}, "dir", "up", "dir").error, Error(Errno::kENOTDIR));
+  // What cannot be listed is left out, unless it is the first.
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{4, 0, 65536}, "c", "top", "none", "a")).size(), 3u);
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0}, "a", "c")).size(), 1u);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "top").error, Error(Errno::kENOTDIR));
+  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "absolute").error, 0);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "..").error, Error(Errno::kEINVAL));
+
+  // Only whole directories.
+  root_.Mkdir("a/big");
+  for (int i = 0; i < 1000; i++) root_.Write("a/big/file" + std::to_string(i), "");
+  EXPECT_LE(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 1 << 20}, "a", "c")).size(), 2u);
+  Handle a = client_->WalkOne(root, "a").handle;
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, a, ListTreesRequest{1, 0, 0}, "big").error, Error(Errno::kEFBIG));
+}
+
 // What follows the header of each opcode: bytes of the struct, names.
 constexpr struct {
   size_t body;
@@ -437,6 +531,8 @@ constexpr struct {
                {0, 0},
                {sizeof(XattrRequest), 1},
                {sizeof(SyncRequest), 0},
+               {sizeof(OpenFilesRequest), 1},
+               {sizeof(ListTreesRequest), 1},
                {sizeof(CloseRequest), 0}};
 static_assert(std::size(kShapes) == kLastOpcode + 1);
 
@@ -456,7 +552,7 @@ TEST_F(ServerTest, SurvivesRandomRequests) {
       std::string frame = client.Frame(opcode, handle);
       size_t body = kShapes[static_cast<size_t>(opcode) % std::size(kShapes)].body;
       for (size_t b = 0; b < body; b++) frame += static_cast<char>(random() % 16 == 0 ? random() : 0);
-      if (opcode == Opcode::kWalk) frame.replace(sizeof(RequestHeader), 4, std::string("\1\0\0\0", 4));
+      if (opcode == Opcode::kWalk || opcode == Opcode::kOpenFiles || opcode == Opcode::kListTrees) frame.replace(sizeof(RequestHeader), 4, std::string("\1\0\0\0", 4));
       // `reserved` and `target_size` stay zero, or most frames would only be malformed.
       if (body == sizeof(CreateRequest)) memset(&frame[sizeof(RequestHeader) + 12], 0, 4);
       if (opcode == Opcode::kSetXattr) memset(&frame[sizeof(RequestHeader) + 4], 0, 4);

@@ -13,15 +13,6 @@ namespace gofer {
 
 namespace {
 
-// What getdents64(2) fills in.
-struct LinuxDirent {
-  uint64_t d_ino;
-  int64_t d_off;
-  uint16_t d_reclen;
-  uint8_t d_type;
-  char d_name[];
-};
-
 // The target of the link that `path` names.
 Result<size_t> ReadTarget(int path, char* to, size_t size) {
   size_t length = static_cast<size_t>(TRY(HOST(readlinkat(path, "", to, size))));
@@ -31,13 +22,9 @@ Result<size_t> ReadTarget(int path, char* to, size_t size) {
 
 bool ValidAccess(uint32_t flags) { return flags == O_RDONLY || flags == O_WRONLY || flags == O_RDWR; }
 
-// A descriptor to give away. Only regular files: opening a fifo blocks, and a device acts.
 Result<Fd> OpenForClient(const Node& node, uint32_t access) {
-  if (S_ISDIR(node.type)) return Errno::kEISDIR;
-  if (S_ISLNK(node.type)) return Errno::kELOOP;
-  if (!S_ISREG(node.type)) return Errno::kENXIO;
-  if (access != O_RDONLY && node.read_only) return Errno::kEROFS;
-  return Reopen(node.path.get(), static_cast<int>(access));
+  if (access != O_RDONLY && node.read_only && S_ISREG(node.type)) return Errno::kEROFS;
+  return OpenRegular(node.path.get(), node.type, access);
 }
 
 }  // namespace
@@ -53,19 +40,10 @@ Result<void> Server::Attach(Reader& in, Writer& out) {
   return {};
 }
 
-Result<void> Server::Walk(Node& parent, Reader& in, Writer& out, Fd& donated) {
+Result<void> Server::Walk(Node& parent, Reader& in, Writer& out, Donated& donated) {
   auto request = in.Take<WalkRequest>();
   if (!request || request->count == 0 || request->count > kMaxWalkNames || request->reserved != 0) return Malformed();
-  std::string_view names[kMaxWalkNames];
-  for (size_t i = 0; i < request->count; i++) {
-    auto name = in.TakeName();
-    if (!name) return Malformed();
-    names[i] = *name;
-  }
-  if (!Finished(in)) return Malformed();
-  for (size_t i = 0; i < request->count; i++) {
-    if (!ValidName(names[i])) return Errno::kEINVAL;
-  }
+  Names names = TRY(TakeNames(in, request->count));
   uint32_t access = request->open_flags & ~kWalkOpen;
   bool open = (request->open_flags & kWalkOpen) != 0;
   if (!ValidAccess(access) || (!open && access != 0)) return Errno::kEINVAL;
@@ -101,7 +79,7 @@ Result<void> Server::Walk(Node& parent, Reader& in, Writer& out, Fd& donated) {
   if (open && reply.count == request->count && S_ISREG(at->type)) {
     Result<Fd> fd = OpenForClient(*at, access);
     if (fd.ok()) {
-      donated = std::move(fd).value();
+      donated.push_back(std::move(fd).value());
     } else {
       reply.open_error = static_cast<int32_t>(fd.error());
     }
@@ -110,12 +88,26 @@ Result<void> Server::Walk(Node& parent, Reader& in, Writer& out, Fd& donated) {
   return {};
 }
 
-Result<void> Server::Open(Node& node, Reader& in, Fd& donated) {
+Result<void> Server::Open(Node& node, Reader& in, Donated& donated) {
   auto request = in.Take<OpenRequest>();
   if (!request || !Finished(in)) return Malformed();
   if (!ValidAccess(request->flags)) return Errno::kEINVAL;
-  donated = TRY(OpenForClient(node, request->flags));
+  donated.push_back(TRY(OpenForClient(node, request->flags)));
   return {};
+}
+
+void PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out) {
+  std::string_view name(entry.d_name);
+  WireDirent dirent{.next = entry.d_off, .ino = entry.d_ino, .type = entry.d_type, .name_size = static_cast<uint8_t>(name.size())};
+  if (with_attributes) {
+    Result<WireAttributes> attributes = StatChild(directory, entry.d_name);
+    if (attributes.ok()) {
+      dirent.has_attributes = 1;
+      dirent.attributes = *attributes;
+    }
+  }
+  out.Put(dirent);
+  out.PutBytes(name.data(), name.size());
 }
 
 Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {
@@ -149,17 +141,7 @@ Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {
           full = true;
           break;
         }
-        WireDirent dirent{.next = entry->d_off, .ino = entry->d_ino, .type = entry->d_type,
-                          .name_size = static_cast<uint8_t>(name.size())};
-        if (request->want_attributes != 0) {
-          Result<WireAttributes> attributes = StatChild(node.path.get(), entry->d_name);
-          if (attributes.ok()) {
-            dirent.has_attributes = 1;
-            dirent.attributes = *attributes;
-          }
-        }
-        out.Put(dirent);
-        out.PutBytes(name.data(), name.size());
+        PutEntry(node.path.get(), *entry, request->want_attributes != 0, out);
         reply.count++;
       }
       cookie = entry->d_off;

@@ -4,7 +4,7 @@
 // structs followed by the variable bytes they announce. Both ends treat what they receive as hostile.
 //
 // Request:  RequestHeader, the struct of its opcode, bytes.
-// Reply:    ReplyHeader, and when error == 0 the struct of the opcode, bytes; at most one descriptor (SCM_RIGHTS).
+// Reply:    ReplyHeader, and when error == 0 the struct of the opcode, bytes; at most one descriptor (SCM_RIGHTS), except for kOpenFiles.
 // Names are single components: a length byte, then the bytes, no NUL.
 
 #include <cstddef>
@@ -19,6 +19,9 @@ inline constexpr size_t kMaxTarget = 4095;  // of a symbolic link
 inline constexpr size_t kMaxXattrValue = 64 * 1024;
 inline constexpr size_t kMaxWalkNames = 64;
 inline constexpr size_t kMaxCloseHandles = 1024;
+inline constexpr size_t kMaxOpenFiles = 32;     // by one kOpenFiles
+inline constexpr size_t kMaxListTrees = 64;     // names of one kListTrees
+inline constexpr uint32_t kMaxTreeDepth = 16;   // how far below a name kListTrees goes
 
 // An object of the server, valid until closed: a slot of its table and the slot's generation. 0 is never valid.
 using Handle = uint64_t;
@@ -45,6 +48,8 @@ enum class Opcode : uint16_t {
   kListXattr,   // nothing -> names, each with its NUL
   kRemoveXattr,  // XattrRequest, name -> nothing
   kSync,        // SyncRequest -> nothing
+  kOpenFiles,   // OpenFilesRequest, path, names -> OpenedFile for each; descriptors (read-only) of those without an error, in order
+  kListTrees,   // ListTreesRequest, path, names -> WireListing, WireDirent and name, ...; then the next listing
   kClose,       // CloseRequest, handles; has no reply
 };
 inline constexpr uint16_t kLastOpcode = static_cast<uint16_t>(Opcode::kClose);
@@ -157,6 +162,29 @@ struct [[gnu::packed]] WireDirent {
   uint8_t has_attributes;
   uint8_t reserved;
   WireAttributes attributes;  // zeroes unless has_attributes
+};
+
+// Opens regular files of a directory. No handles are made.
+struct [[gnu::packed]] OpenFilesRequest {
+  uint16_t count;  // of names; 1 to kMaxOpenFiles
+  uint16_t depth;  // so many names before them are the path from the handle to the directory; up to kMaxWalkNames
+};
+struct [[gnu::packed]] OpenedFile {
+  int32_t error;
+  WireAttributes attributes;  // zeroes with an error
+};
+
+// Lists subdirectories of a directory, and what is below them, as a walk through the tree would: a directory, then each of its
+// subdirectories with all below it, then the next name. No handles are made. Only whole directories are told of: one that does not fit into the
+// message ends the reply; when it is the first, the error is EFBIG. Directories on other devices are left out.
+struct [[gnu::packed]] ListTreesRequest {
+  uint16_t count;   // of names; 1 to kMaxListTrees
+  uint16_t depth;   // as in OpenFilesRequest
+  uint32_t budget;  // another directory is begun only while the reply is smaller than this
+};
+struct [[gnu::packed]] WireListing {
+  uint64_t dev, ino;  // of the directory
+  uint32_t count;
 };
 
 struct [[gnu::packed]] WireStatFs {

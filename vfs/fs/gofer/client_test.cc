@@ -8,6 +8,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <functional>
 #include <map>
 #include <optional>
 #include <random>
@@ -245,6 +247,141 @@ TEST_F(ClientTest, AListedDirectoryAnswersLookupsAndStats) {
     EXPECT_EQ(names.count("new"), 1u);
     EXPECT_EQ(root_->Lookup("f9").error(), Errno::kENOENT);
     EXPECT_EQ(inode->Stat()->nlink, 0u);
+  });
+}
+
+std::vector<std::string> InOrder(vfs::Inode& directory, uint8_t type) {
+  std::vector<std::string> names;
+  auto file = Open(directory, O_RDONLY | O_DIRECTORY);
+  EXPECT_TRUE((*file)->ReadDir([&](const vfs::DirectoryEntry& entry) {
+    if (entry.type == type && entry.name != "." && entry.name != "..") names.emplace_back(entry.name);
+    return true;
+  }).ok());
+  return names;
+}
+
+TEST_F(ClientTest, FilesOpenedOneAfterTheOtherAreFewCalls) {
+  host_.Mkdir("dir");
+  for (int i = 0; i < 100; i++) host_.Write("dir/f" + std::to_string(i), std::to_string(i));
+  CHECK_OK(HOST(mkfifo((host_ / "dir/fifo").c_str(), 0600)));
+  Start();
+  OnFiber([&] {
+    Names(*root_);
+    RefPtr<vfs::Inode> dir = Look("dir");
+    std::vector<std::string> names = InOrder(*dir, DT_REG);
+    ASSERT_EQ(names.size(), 100u);
+    auto open = [&](const std::string& name) {
+      dir->LookupAhead(name, O_RDONLY);
+      auto inode = dir->Lookup(name);
+      ASSERT_TRUE(inode.ok());
+      auto file = Open(**inode, O_RDONLY);
+      ASSERT_TRUE(file.ok());
+      EXPECT_EQ(ReadAll(**file), name.substr(1));
+    };
+    uint64_t before = calls();
+    for (const std::string& name : names) open(name);
+    EXPECT_LE(calls() - before, 9u);  // 1, 2, 4, 8, 16, 32, 32 and what is left
+  });
+}
+
+TEST_F(ClientTest, FilesOpenedHereAndThereAreOpenedAlone) {
+  for (int i = 0; i < 100; i++) host_.Write("f" + std::to_string(i), std::to_string(i));
+  Start();
+  OnFiber([&] {
+    std::vector<std::string> names = InOrder(*root_, DT_REG);
+    size_t open = connection_->host_files().open();
+    std::vector<RefPtr<vfs::Inode>> inodes;
+    for (size_t i : {50u, 40u, 60u, 30u, 80u}) {
+      inodes.push_back(Look(names[i]));
+      EXPECT_TRUE(Open(*inodes.back(), O_RDONLY).ok());
+    }
+    EXPECT_EQ(connection_->host_files().open() - open, 5u);
+    // What was opened ahead follows our changes.
+    EXPECT_TRUE(Open(*Look(names[0]), O_RDONLY).ok());
+    EXPECT_TRUE(Open(*Look(names[1]), O_RDONLY).ok());
+    RefPtr<vfs::Inode> next = Look(names[2]);
+    EXPECT_TRUE(WriteText(**Open(*next, O_RDWR), "changed", 0).ok());
+    EXPECT_EQ(ReadAll(**Open(*next, O_RDONLY)), "changed");
+    EXPECT_TRUE(root_->Unlink(names[3], *Look(names[3])).ok());
+    EXPECT_EQ(root_->Lookup(names[3]).error(), Errno::kENOENT);
+  });
+}
+
+TEST_F(ClientTest, GoingThroughATreeIsFewCalls) {
+  // 4 directories in each of 4 in each of 4, with a file.
+  std::vector<std::string> all = {""};
+  for (size_t begin = 0, level = 0; level < 3; level++) {
+    size_t end = all.size();
+    for (; begin < end; begin++) {
+      for (char c : {'a', 'b', 'c', 'd'}) {
+        std::string name = all[begin] + c;
+        host_.Mkdir(name);
+        host_.Write(name + "/file", name);
+        all.push_back(name + "/");
+      }
+    }
+  }
+  Start();
+  OnFiber([&] {
+    size_t found = 0;
+    std::function<void(vfs::Inode&)> walk = [&](vfs::Inode& directory) {
+      found++;
+      for (const std::string& name : InOrder(directory, DT_DIR)) {
+        auto child = directory.Lookup(name);
+        ASSERT_TRUE(child.ok());
+        EXPECT_EQ((*child)->Stat()->mode & S_IFMT, uint32_t{S_IFDIR});
+        walk(**child);
+      }
+    };
+    uint64_t before = calls();
+    walk(*root_);
+    EXPECT_EQ(found, all.size());
+    EXPECT_LE(calls() - before, 8u);
+    // What is known of a directory that nobody has asked for yet is up to date.
+    RefPtr<vfs::Inode> d = Look("d");
+    RefPtr<vfs::Inode> file = d->Lookup("file").value();
+    EXPECT_EQ(ReadAll(**Open(*file, O_RDONLY)), "d");
+    EXPECT_TRUE(d->Unlink("file", *file).ok());
+    EXPECT_TRUE(d->Create("new", kFile).ok());
+    EXPECT_EQ(InOrder(*d, DT_REG), std::vector<std::string>{"new"});
+  });
+}
+
+TEST_F(ClientTest, ADirectoryListedAheadKnowsOfChangesBeforeItIsListed) {
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    host_.Mkdir(name);
+    host_.Write(std::string(name) + "/one", "");
+  }
+  Start();
+  OnFiber([&] {
+    std::vector<std::string> names = InOrder(*root_, DT_DIR);
+    ASSERT_EQ(names.size(), 5u);
+    for (size_t i = 0; i < 2; i++) EXPECT_EQ(InOrder(*Look(names[i]), DT_REG).size(), 1u);
+    // The second call has told of the others too.
+    uint64_t before = calls();
+    RefPtr<vfs::Inode> fourth = Look(names[3]);
+    RefPtr<vfs::Inode> one = fourth->Lookup("one").value();
+    EXPECT_EQ(fourth->Lookup("two").error(), Errno::kENOENT);
+    EXPECT_EQ(calls(), before);
+    EXPECT_TRUE(WriteText(**Open(*one, O_RDWR), "abc", 0).ok());
+    EXPECT_TRUE(fourth->Rename("one", *one, *fourth, "two", nullptr, 0).ok());
+    EXPECT_EQ(InOrder(*fourth, DT_REG), std::vector<std::string>{"two"});
+    EXPECT_EQ(fourth->Lookup("two").value()->Stat()->size, 3u);
+  });
+}
+
+TEST_F(ClientTest, AListingKnowsLessThanTheFilesInUse) {
+  host_.Write("file", "");
+  Start();
+  OnFiber([&] {
+    {
+      RefPtr<vfs::Inode> file = Look("file");
+      auto open = Open(*file, O_RDWR);
+      Names(*root_);
+      EXPECT_TRUE(WriteText(**open, "abc", 0).ok());
+      EXPECT_EQ(Look("file")->Stat()->size, 3u);
+    }
+    EXPECT_EQ(Look("file")->Stat()->size, 3u);
   });
 }
 
@@ -601,6 +738,22 @@ TEST(HostileGofer, NeverCrashesTheClient) {
             reply[at + 2] = static_cast<char>('a' + i);
             at += 3;
           }
+        } else if (header.opcode == static_cast<uint16_t>(gofer::Opcode::kListTrees)) {
+          reply.resize(at);
+          for (auto listings = 1 + random() % 3; listings > 0; listings--) {
+            gofer::WireListing listing{1, 1 + random() % 5, static_cast<uint32_t>(random() % 3)};
+            reply.append(reinterpret_cast<char*>(&listing), sizeof listing);
+            for (uint32_t i = 0; i < listing.count; i++) {
+              attributes.ino = 1 + random() % 5;
+              gofer::WireDirent entry{1, 2, DT_REG, 4, static_cast<uint8_t>(random() % 2), 0, attributes};
+              reply.append(reinterpret_cast<char*>(&entry), sizeof entry);
+              reply += random() % 2 == 0 ? "name" : "abcd";
+            }
+          }
+          reply.resize(std::max<size_t>(reply.size(), 256));
+        } else if (header.opcode == static_cast<uint16_t>(gofer::Opcode::kOpenFiles)) {
+          gofer::OpenedFile file{random() % 4 == 0 ? static_cast<int32_t>(random() % 140) : 0, attributes};
+          memcpy(&reply[at], &file, sizeof file);
         } else {
           memcpy(&reply[at], &node, sizeof node);
         }

@@ -92,7 +92,9 @@ Exchange::~Exchange() { connection_.GiveTurn(); }
 void Exchange::Begin(gofer::Opcode opcode, gofer::Handle handle) {
   out_.Truncate(0);
   fits_ = true;
-  fd_.reset();
+  fds_.clear();
+  taken_ = 0;
+  expected_ = 1;
   Put(gofer::RequestHeader{static_cast<uint16_t>(opcode), 0, connection_.next_id_++, handle});
 }
 
@@ -155,21 +157,20 @@ Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   TRY(HOST_RETRY(sendmsg(socket, &request, MSG_NOSIGNAL)));
 
   iovec in{connection_.reply_.get(), kMaxMessage};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
-  msghdr reply{.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  alignas(cmsghdr) char control[CMSG_SPACE(gofer::kMaxOpenFiles * sizeof(int))];
+  msghdr reply{.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(expected_ * sizeof(int))};
   ssize_t size = TRY(HOST_RETRY(recvmsg(socket, &reply, MSG_CMSG_CLOEXEC)));
-  size_t received = 0;
   if (cmsghdr* cmsg = CMSG_FIRSTHDR(&reply); cmsg != nullptr && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
-    // The padding of the control buffer makes room for a second one, which must not stay open.
-    for (; CMSG_LEN((received + 1) * sizeof(int)) <= cmsg->cmsg_len; received++) {
+    // The padding of the control buffer makes room for one more, which must not stay open.
+    for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= cmsg->cmsg_len; i++) {
       int fd;
-      memcpy(&fd, CMSG_DATA(cmsg) + received * sizeof fd, sizeof fd);
-      fd_ = Fd(fd);
+      memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof fd, sizeof fd);
+      fds_.emplace_back(fd);
     }
   }
-  if (size == 0 || received > 1 || (reply.msg_flags & MSG_TRUNC) != 0) return Errno::kEIO;
-  // MSG_CTRUNC without one: there was no room in our table. Who needs the descriptor sees that there is none.
-  if ((reply.msg_flags & MSG_CTRUNC) != 0) fd_.reset();
+  if (size == 0 || fds_.size() > expected_ || (reply.msg_flags & MSG_TRUNC) != 0) return Errno::kEIO;
+  // MSG_CTRUNC without more than that: there was no room in our table. Who needs a descriptor sees that there is none.
+  if ((reply.msg_flags & MSG_CTRUNC) != 0) fds_.clear();
   if (gofer::ReplyHeader header; static_cast<size_t>(size) >= sizeof header) {
     memcpy(&header, connection_.reply_.get(), sizeof header);
     call.Done(header);

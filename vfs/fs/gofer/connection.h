@@ -16,6 +16,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "base/fd.h"
 #include "base/fiber.h"
 #include "base/ref.h"
@@ -103,8 +104,10 @@ class Exchange {
   // The reply makes no sense.
   Errno Broken();
 
-  // The descriptor that came along; invalid when none did.
-  Fd TakeFd() { return std::move(fd_); }
+  // Before Run: how many descriptors the reply may bring; one, unless said otherwise.
+  void Expect(size_t descriptors) { expected_ = descriptors; }
+  // The next descriptor that came along; invalid when there is none.
+  Fd TakeFd() { return taken_ < fds_.size() ? std::move(fds_[taken_++]) : Fd(); }
 
  private:
   Result<void> SendClosing(const std::vector<gofer::Handle>& closing);
@@ -113,7 +116,9 @@ class Exchange {
   Connection& connection_;
   gofer::Writer out_;
   bool fits_ = true;
-  Fd fd_;
+  absl::InlinedVector<Fd, 1> fds_;
+  size_t expected_ = 1;
+  size_t taken_ = 0;
 };
 
 }  // namespace goferfs

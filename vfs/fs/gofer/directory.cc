@@ -24,24 +24,14 @@ DirectoryInode::DirectoryInode(GoferFileSystem* fs, Handle handle, const WireAtt
     : GoferInode(fs, handle, attributes) {}
 DirectoryInode::~DirectoryInode() = default;
 
-void DirectoryInode::Forget() {
-  names_.reset();
-  listing_.reset();
-}
-
 void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
   changes_++;
-  listing_.reset();
-  gofer_fs().ahead().clear();
-  if (names_ == nullptr) return;
+  gofer_fs().NoteChange();
+  if (contents_ == nullptr) return;
   if (child == nullptr) {
-    auto it = names_->find(name);
-    if (it != names_->end()) names_->erase(it);
+    contents_->Erase(name);
   } else {
-    Known& known = (*names_)[std::string(name)];
-    known.ino = child->visible_ino();
-    known.type = DirentType(child->type());
-    known.attributes.reset();
+    contents_->Set(name, child->key(), child->visible_ino(), DirentType(child->type()));
   }
 }
 
@@ -53,12 +43,11 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
     if (!known.inode) return Errno::kENOENT;
     return RefPtr<vfs::Inode>(std::move(known.inode));
   }
-  if (names_ != nullptr) {
-    auto it = names_->find(name);
-    if (it == names_->end()) return Errno::kENOENT;
-    if (it->second.attributes != nullptr) {
-      std::unique_ptr<Prefetched> known = std::move(it->second.attributes);
-      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, known->attributes, this, name)));
+  if (contents_ != nullptr) {
+    Contents::Known* known = contents_->Find(name);
+    if (known == nullptr) return Errno::kENOENT;
+    if (auto attributes = contents_->TakeAttributes(*known)) {
+      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
     }
   }
   Handle handle = TRY(EnsureHandle());
@@ -123,7 +112,7 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::CreateUnnamed(const vfs::CreateOption
 Result<RefPtr<vfs::Inode>> DirectoryInode::Mkdir(std::string_view name, const vfs::CreateOptions& options) {
   RefPtr<GoferInode> inode = TRY(CreateCall(Opcode::kMkdir, name, "", options, options.mode & 07777));
   // Nobody has put anything into a directory that we have just made.
-  if (!gofer_fs().shared() && S_ISDIR(inode->type())) static_cast<DirectoryInode&>(*inode).names_ = std::make_unique<Names>();
+  if (!gofer_fs().shared() && S_ISDIR(inode->type())) static_cast<DirectoryInode&>(*inode).contents_ = std::make_unique<Contents>();
   return RefPtr<vfs::Inode>(std::move(inode));
 }
 

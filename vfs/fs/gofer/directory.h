@@ -3,26 +3,16 @@
 // Directories. In exclusive mode a directory that was listed whole (up to a bound) remembers all its names, with the attributes that the listing
 // brought: lookups of other names then fail, and the first lookup of each of these succeeds, without a call.
 
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "vfs/file_description.h"
+#include "vfs/fs/gofer/contents.h"
 #include "vfs/fs/gofer/inode.h"
 
 namespace goferfs {
-
-// The entries of a directory at one moment. Immutable once published; descriptions that read it share it.
-struct Listing : public RefCounted {
-  struct Entry {
-    std::string name;
-    uint64_t ino;  // as applications see it
-    uint8_t type;  // DT_*
-  };
-  std::vector<Entry> entries;
-};
 
 class DirectoryInode final : public GoferInode {
  public:
@@ -50,35 +40,32 @@ class DirectoryInode final : public GoferInode {
 
   Result<void> Sync();  // fsync(2)
 
- private:
-  struct Prefetched {
-    explicit Prefetched(const gofer::WireAttributes& from) : attributes(from) { count++; }
-    ~Prefetched() { count--; }
-    Prefetched(const Prefetched&) = delete;
-    Prefetched& operator=(const Prefetched&) = delete;
-    const gofer::WireAttributes attributes;
-    static inline size_t count = 0;  // in all directories
-  };
-  // What is known of a name in a directory whose names are all known.
-  struct Known {
-    uint64_t ino = 0;  // visible
-    uint8_t type = 0;
-    // From the listing, until an inode was made of it, which knows better then.
-    std::unique_ptr<Prefetched> attributes;
-  };
-  using Names = std::map<std::string, Known, std::less<>>;
+  // Opens a file that has no handle for reading, by its name here. Where files are opened in the order of the listing, those that follow are opened
+  // with it, twice as many each time. RegularInode::AdoptFd is told of each.
+  Result<void> OpenFiles(std::string_view name);
+  // Lists a directory that has no handle, by its name here, and with it what follows when one goes through the tree (ListedAhead).
+  Result<void> ListTrees(std::string_view name);
+  bool knows_contents() const { return contents_ != nullptr; }
+  void AdoptContents(std::unique_ptr<Contents> contents) { contents_ = std::move(contents); }
 
+ private:
+  Result<RefPtr<Listing>> ListByHandle();
+  // The nearest directory with a handle, and the names from there to here: for calls that need no handle of this one.
+  struct Way {
+    gofer::Handle handle = 0;
+    absl::InlinedVector<std::string, 4> names;
+  };
+  Result<Way> FindWay();
   Result<void> WalkAhead(std::span<const std::string_view> names, uint32_t open_flags);
   Result<RefPtr<GoferInode>> CreateCall(gofer::Opcode opcode, std::string_view name, std::string_view target,
                                         const vfs::CreateOptions& options, uint32_t mode);
   Result<void> RemoveCall(std::string_view name, GoferInode& child, uint32_t flags);
   // `name` is now `child` (null: gone), by our own doing.
   void NoteName(std::string_view name, const GoferInode* child);
-  void Forget();
 
-  std::unique_ptr<Names> names_;  // null: not all are known
-  RefPtr<Listing> listing_;       // the same as a listing; null: to be made of names_
-  uint64_t changes_ = 0;          // by us, so that a listing of several calls knows whether it is whole
+  std::unique_ptr<Contents> contents_;  // null: not all names are known
+  uint64_t changes_ = 0;                // by us, so that a listing of several calls knows whether it is whole
+  size_t next_to_open_ = 0;             // where in the listing the last call of OpenFiles ended
 };
 
 class DirectoryDescription final : public vfs::FileDescription {

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include <algorithm>
+
 #include "base/kernel_lock.h"
 #include "vfs/fs/gofer/directory.h"
 #include "vfs/fs/gofer/regular.h"
@@ -19,6 +21,7 @@ GoferFileSystem::GoferFileSystem(RefPtr<Connection> connection, const Options& o
 
 GoferFileSystem::~GoferFileSystem() {
   ahead_.clear();
+  opened_.clear();
   root_.reset();
 }
 
@@ -61,6 +64,28 @@ Result<void> GoferFileSystem::Sync() {
   return {};
 }
 
+GoferInode* GoferFileSystem::Find(const InodeKey& key) const {
+  auto it = inodes_.find(key);
+  return it == inodes_.end() ? nullptr : it->second;
+}
+
+void GoferFileSystem::KeepOpened(RefPtr<GoferInode> inode) {
+  constexpr size_t kMaxOpened = 2 * gofer::kMaxOpenFiles;
+  opened_.push_back(std::move(inode));
+  if (opened_.size() > kMaxOpened) opened_.pop_front();
+}
+
+size_t GoferFileSystem::NextOpenRun() {
+  open_run_ = open_run_ == 0 ? 1 : std::min(2 * open_run_, gofer::kMaxOpenFiles);
+  return open_run_;
+}
+
+void GoferFileSystem::NoteChange() {
+  changes_++;
+  ahead_.clear();
+  opened_.clear();
+}
+
 uint64_t GoferFileSystem::VisibleIno(uint64_t dev, uint64_t ino) const {
   if (dev == root_dev_) return ino;
   // Another device below the export. Applications see one device, so its numbers are moved out of the way of the others.
@@ -87,9 +112,12 @@ Result<RefPtr<GoferInode>> GoferFileSystem::Instantiate(Handle handle, const Wir
     case S_IFREG:
       inode = MakeRef<RegularInode>(this, handle, attributes);
       break;
-    case S_IFDIR:
-      inode = MakeRef<DirectoryInode>(this, handle, attributes);
+    case S_IFDIR: {
+      auto directory = MakeRef<DirectoryInode>(this, handle, attributes);
+      directory->AdoptContents(listed_.Take(key));
+      inode = std::move(directory);
       break;
+    }
     case S_IFLNK:
       inode = MakeRef<SymlinkInode>(this, handle, attributes);
       break;

@@ -2,28 +2,21 @@
 
 // The file system object and what all its inodes have in common: identity, attributes, the handle.
 
+#include <deque>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "vfs/fs/gofer/connection.h"
 #include "vfs/fs/gofer/gofer_fs.h"
+#include "vfs/fs/gofer/listed_ahead.h"
 #include "vfs/inode.h"
 
 namespace goferfs {
 
 class DirectoryInode;
 class GoferInode;
-
-// Which file it is on the host. Hard links have one key, and so one inode here.
-struct InodeKey {
-  uint64_t dev = 0, ino = 0;
-  friend bool operator==(const InodeKey&, const InodeKey&) = default;
-  template <class H>
-  friend H AbslHashValue(H h, const InodeKey& key) {
-    return H::combine(std::move(h), key.dev, key.ino);
-  }
-};
 
 class GoferFileSystem final : public vfs::FileSystem {
  public:
@@ -52,6 +45,18 @@ class GoferFileSystem final : public vfs::FileSystem {
     RefPtr<GoferInode> inode;  // null: there is none
   };
   std::vector<Ahead>& ahead() { return ahead_; }
+  // Files that were opened before anybody asked (DirectoryInode::OpenFiles): their inodes stay for a while, to be found by the lookups.
+  void KeepOpened(RefPtr<GoferInode> inode);
+  // How many to open in one call: twice as many each time, in whatever directory, as long as each that is opened is the next of its directory.
+  size_t NextOpenRun();
+  void RestartOpenRun() { open_run_ = 0; }
+  // Directories that were listed before anybody asked (DirectoryInode::ListTrees).
+  ListedAhead& listed() { return listed_; }
+  // What an inode that exists is; null where there is none.
+  GoferInode* Find(const InodeKey& key) const;
+  // A name changed. What a walk, or an open, brought ahead may be wrong or in the way now.
+  void NoteChange();
+  uint64_t changes() const { return changes_; }
 
   // The inode number that applications see: the host's on the export's own device, a mixture elsewhere.
   uint64_t VisibleIno(uint64_t dev, uint64_t ino) const;
@@ -66,6 +71,10 @@ class GoferFileSystem final : public vfs::FileSystem {
   absl::flat_hash_map<InodeKey, GoferInode*> inodes_;  // weak
   RefPtr<GoferInode> root_;
   std::vector<Ahead> ahead_;
+  std::deque<RefPtr<GoferInode>> opened_;
+  ListedAhead listed_;
+  uint64_t changes_ = 0;
+  size_t open_run_ = 0;
 };
 
 class GoferInode : public vfs::Inode {
@@ -110,6 +119,10 @@ class GoferInode : public vfs::Inode {
     std::string target;
   };
   Result<Found> FindAgain(uint32_t open_flags);
+
+  // Where it was seen last; none for what has a handle.
+  const RefPtr<DirectoryInode>& parent() const { return parent_; }
+  const std::string& name() const { return name_; }
 
   gofer::WireAttributes attributes_;
   gofer::Handle handle_;

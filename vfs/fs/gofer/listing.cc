@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "vfs/fs/gofer/directory.h"
 
 namespace goferfs {
@@ -11,31 +13,65 @@ using gofer::Reader;
 
 namespace {
 
-// Directories up to this size are remembered whole.
-constexpr size_t kMaxRemembered = 32768;
-// So many attributes that nobody asked for yet are kept, 100 bytes each.
-constexpr size_t kMaxPrefetched = 32768;
 // A directory that goes on for longer than this is a gofer gone mad.
 constexpr size_t kMaxEntries = size_t{1} << 24;
 // Offsets of "." and ".." come first.
 constexpr int64_t kFirstEntry = 2;
 
+// Reads `count` entries of a reply: to `listing`, and to `contents` unless that is null. False when they are not to be remembered: a name came
+// twice, so the directory changes while we read it, or there are too many.
+Result<bool> TakeEntries(Exchange& exchange, Reader& in, uint32_t count, GoferFileSystem& fs, Listing& listing, Contents* contents,
+                         int64_t* cookie) {
+  for (uint32_t i = 0; i < count; i++) {
+    auto wire = TRY(exchange.Take<gofer::WireDirent>(in));
+    auto bytes = in.TakeBytes(wire.name_size);
+    if (!bytes || !gofer::ValidName(*bytes)) return exchange.Broken();
+    *cookie = wire.next;
+    Listing::Entry entry{std::string(*bytes), wire.ino, wire.type};
+    const gofer::WireAttributes* attributes = wire.has_attributes != 0 ? &wire.attributes : nullptr;
+    bool keep = false;
+    if (attributes != nullptr) {
+      entry.ino = fs.VisibleIno(attributes->dev, attributes->ino);
+      entry.type = static_cast<uint8_t>((attributes->mode & S_IFMT) >> 12);
+      // Files with several names may change through the others before anybody looks this one up, and those that are in use by any.
+      keep = (attributes->nlink == 1 || S_ISDIR(attributes->mode)) && fs.Find({attributes->dev, attributes->ino}) == nullptr;
+    }
+    if (contents != nullptr && !(contents->Add(entry, attributes, keep) && contents->size() <= Contents::kMaxNames)) contents = nullptr;
+    listing.entries.push_back(std::move(entry));
+  }
+  return contents != nullptr;
+}
+
 }  // namespace
 
 Result<RefPtr<Listing>> DirectoryInode::List() {
-  bool remember = !gofer_fs().shared();
-  if (remember && names_ != nullptr) {
-    if (!listing_) {
-      listing_ = MakeRef<Listing>();
-      listing_->entries.reserve(names_->size());
-      for (const auto& [name, known] : *names_) listing_->entries.push_back({name, known.ino, known.type});
+  if (contents_ == nullptr && !gofer_fs().shared()) {
+    RefPtr<DirectoryInode> above = parent();
+    if (above) {
+      // What goes wrong here, goes wrong again below, or does not matter.
+      (void)above->ListTrees(std::string(name()));
+    } else {
+      gofer_fs().listed().Restart();
     }
-    return listing_;
   }
+  if (contents_ != nullptr) return contents_->listing();
+  return ListByHandle();
+}
 
+Result<DirectoryInode::Way> DirectoryInode::FindWay() {
+  Way way;
+  RefPtr<DirectoryInode> from(this);
+  for (; !from->has_handle() && from->parent() && way.names.size() < gofer::kMaxWalkNames; from = from->parent()) way.names.push_back(from->name());
+  std::reverse(way.names.begin(), way.names.end());
+  way.handle = TRY(from->EnsureHandle());
+  return way;
+}
+
+Result<RefPtr<Listing>> DirectoryInode::ListByHandle() {
   gofer::Handle handle = TRY(EnsureHandle());
+  bool remember = !gofer_fs().shared();
   auto listing = MakeRef<Listing>();
-  auto names = std::make_unique<Names>();
+  auto contents = std::make_unique<Contents>();
   uint64_t changes = changes_;
   int64_t cookie = 0;
   for (bool end = false; !end;) {
@@ -45,38 +81,58 @@ Result<RefPtr<Listing>> DirectoryInode::List() {
     Reader in = TRY(exchange.Run());
     auto header = TRY(exchange.Take<gofer::ReadDirReply>(in));
     if (header.count == 0 && header.end == 0) return exchange.Broken();
-    for (uint32_t i = 0; i < header.count; i++) {
-      auto entry = TRY(exchange.Take<gofer::WireDirent>(in));
-      auto bytes = in.TakeBytes(entry.name_size);
-      if (!bytes || !gofer::ValidName(*bytes)) return exchange.Broken();
-      cookie = entry.next;
-      std::string name(*bytes);
-      uint8_t type = entry.type;
-      uint64_t ino = entry.ino;
-      Known known;
-      if (entry.has_attributes != 0) {
-        ino = gofer_fs().VisibleIno(entry.attributes.dev, entry.attributes.ino);
-        type = static_cast<uint8_t>((entry.attributes.mode & S_IFMT) >> 12);
-        // Files with several names may change through the others before anybody looks this one up.
-        if (remember && Prefetched::count < kMaxPrefetched && (entry.attributes.nlink == 1 || S_ISDIR(entry.attributes.mode))) {
-          known.attributes = std::make_unique<Prefetched>(entry.attributes);
-        }
-      }
-      if (remember) {
-        known.ino = ino;
-        known.type = type;
-        remember = names->emplace(name, std::move(known)).second && names->size() <= kMaxRemembered;
-      }
-      listing->entries.push_back({std::move(name), ino, type});
-    }
+    remember = TRY(TakeEntries(exchange, in, header.count, gofer_fs(), *listing, remember ? contents.get() : nullptr, &cookie));
     if (listing->entries.size() > kMaxEntries) return exchange.Broken();
     end = header.end != 0;
   }
   if (remember && changes == changes_) {
-    names_ = std::move(names);
-    listing_ = listing;
+    contents_ = std::move(contents);
+    contents_->SetListing(listing);
   }
   return listing;
+}
+
+Result<void> DirectoryInode::ListTrees(std::string_view name) {
+  RefPtr<Listing> listing = contents_ != nullptr ? contents_->listing() : nullptr;
+  absl::InlinedVector<std::string_view, 8> names{name};
+  uint32_t budget = gofer_fs().listed().NextBudget();
+  if (Contents::Known* first = listing ? contents_->Find(name) : nullptr; first != nullptr && budget > 0) {
+    for (size_t i = first->index + 1; i < listing->entries.size() && names.size() < gofer::kMaxListTrees; i++) {
+      const Listing::Entry& entry = listing->entries[i];
+      if (entry.type != DT_DIR) continue;
+      const InodeKey& key = contents_->Find(entry.name)->key;
+      GoferInode* known = gofer_fs().Find(key);
+      if (known != nullptr ? known->type() == S_IFDIR && !static_cast<DirectoryInode*>(known)->knows_contents() : !gofer_fs().listed().Has(key)) {
+        names.push_back(entry.name);
+      }
+    }
+  }
+
+  Way way = TRY(FindWay());
+  uint64_t changes = gofer_fs().changes();
+  Exchange exchange(connection());
+  exchange.Begin(gofer::Opcode::kListTrees, way.handle);
+  exchange.Put(gofer::ListTreesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size()), budget});
+  for (const std::string& each : way.names) exchange.PutName(each);
+  for (std::string_view each : names) exchange.PutName(each);
+  Reader in = TRY(exchange.Run());
+  while (!in.AtEnd()) {
+    auto header = TRY(exchange.Take<gofer::WireListing>(in));
+    auto listed = MakeRef<Listing>();
+    auto contents = std::make_unique<Contents>();
+    int64_t cookie = 0;
+    bool whole = TRY(TakeEntries(exchange, in, header.count, gofer_fs(), *listed, contents.get(), &cookie));
+    if (!whole || changes != gofer_fs().changes()) continue;
+    contents->SetListing(std::move(listed));
+    InodeKey key{header.dev, header.ino};
+    GoferInode* known = gofer_fs().Find(key);
+    if (known == nullptr) {
+      gofer_fs().listed().Add(key, std::move(contents));
+    } else if (known->type() == S_IFDIR && !static_cast<DirectoryInode*>(known)->knows_contents()) {
+      static_cast<DirectoryInode*>(known)->AdoptContents(std::move(contents));
+    }
+  }
+  return {};
 }
 
 Result<void> DirectoryDescription::ReadDir(absl::FunctionRef<bool(const vfs::DirectoryEntry&)> emit) {

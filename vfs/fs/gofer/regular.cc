@@ -9,6 +9,7 @@
 #include "base/host.h"
 #include "base/kernel_lock.h"
 #include "base/memory_file.h"
+#include "vfs/fs/gofer/directory.h"
 
 namespace goferfs {
 
@@ -44,9 +45,15 @@ Result<RefPtr<HostFile>> RegularInode::EnsureHostFile(Access access) {
     uint32_t flags = access == Access::kReadWrite ? O_RDWR : O_RDONLY;
     Fd fd;
     // The walk to it can bring the descriptor along; when it does not, the call that asks for just that says why.
-    if (!has_handle()) fd = TRY(FindAgain(gofer::kWalkOpen | flags)).fd;
-    if (!fd.valid()) fd = TRY(OpenCall(flags));
-    AdoptFd(std::move(fd), access == Access::kReadWrite);
+    if (!has_handle() && access == Access::kRead && !gofer_fs().shared() && parent()) {
+      RefPtr<DirectoryInode> directory = parent();
+      (void)directory->OpenFiles(std::string(name()));
+    }
+    if (!found()) {
+      if (!has_handle()) fd = TRY(FindAgain(gofer::kWalkOpen | flags)).fd;
+      if (!fd.valid()) fd = TRY(OpenCall(flags));
+      AdoptFd(std::move(fd), access == Access::kReadWrite);
+    }
   }
   if (!found()) return Errno::kEIO;
   RefPtr<HostFile> file = found();

@@ -23,6 +23,7 @@ class RegularInode final : public GoferInode, private HostFileHolder {
   // The descriptor to use; asks the gofer only where there is none yet.
   enum class Access { kRead, kReadWrite };
   Result<RefPtr<HostFile>> EnsureHostFile(Access access);
+  bool opened() const { return read_ || read_write_; }
   // One that came with another reply.
   void AdoptFd(Fd fd, bool writable);
   // A user of a host file is gone.

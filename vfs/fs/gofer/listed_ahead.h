@@ -1,0 +1,33 @@
+#pragma once
+
+// Directories that were listed along with another, because somebody seems to go through the tree: what they contain, until their inodes are made.
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+
+#include "absl/container/flat_hash_map.h"
+#include "vfs/fs/gofer/contents.h"
+
+namespace goferfs {
+
+class ListedAhead {
+ public:
+  // None is kept of a directory that has an inode: that one holds its contents itself.
+  void Add(const InodeKey& key, std::unique_ptr<Contents> contents);
+  // Null where there is none.
+  std::unique_ptr<Contents> Take(const InodeKey& key);
+  bool Has(const InodeKey& key) const { return directories_.contains(key); }
+
+  // How much to list beyond what is asked for, in bytes of the reply: nothing the first time that a directory is listed by way of its parent,
+  // then twice as much each time, since one who has listed several of them goes on.
+  uint32_t NextBudget();
+  void Restart() { run_ = 0; }
+
+ private:
+  absl::flat_hash_map<InodeKey, std::unique_ptr<Contents>> directories_;
+  std::deque<InodeKey> order_;  // oldest first; some may be gone
+  int run_ = 0;
+};
+
+}  // namespace goferfs
