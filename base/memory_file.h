@@ -6,11 +6,12 @@
 // Offsets and lengths are multiples of kPageSize. Under the kernel lock.
 //
 // Counts are kept by 2 MB block: one number while all pages of a block agree, one per page otherwise, so that allocating,
-// sharing and freeing gigabytes costs nanoseconds per block. Small freed ranges are kept with their host pages ("used")
-// and zeroed when next allocated, which is several times cheaper than having the host free and allocate them again.
+// sharing and freeing gigabytes costs nanoseconds per block. Freed ranges are kept with their host pages ("used"), up to
+// 64 MB, and zeroed when next allocated, which is several times cheaper than having the host free and allocate them again.
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
@@ -35,10 +36,17 @@ class MemoryFile {
   // Reserves `length` contiguous zeroed bytes, each page with count 1. Costs no host memory until touched. ENOMEM when
   // the sandbox's limit or the capacity is reached.
   static constexpr uint64_t kAnywhere = UINT64_MAX;
-  // `near`: an offset that would suit, so that neighbouring mappings become one. `*present` (may be null): whether the
-  // host already has all of its pages, so that mapping it populated costs little.
-  Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, bool* present = nullptr);
-  // The same with a copy of `source` in place of zeroes.
+  // `near`: an offset that would suit, so that neighbouring mappings become one. `*present` (may be null): the parts that
+  // the host has pages for already, in order, so that mapping them populated costs little.
+  struct Run {
+    uint64_t offset, length;
+  };
+  using Runs = std::vector<Run>;
+  Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, Runs* present = nullptr);
+  // The same in two steps, for what is used bit by bit: what Reserve gives has any content until Clean.
+  Result<uint64_t> Reserve(uint64_t length);
+  void Clean(uint64_t offset, uint64_t length, Runs* present);
+  // Like Allocate with a copy of `source` in place of zeroes.
   Result<uint64_t> AllocateCopy(const void* source, uint64_t length);
   // Stores `from` into an allocated range that was perhaps never touched: the host then fills new pages without zeroing
   // them first, and without a fault for each. Returns how much arrived, less than all where `from` cannot be read.
@@ -92,7 +100,7 @@ class MemoryFile {
   void Punch(uint64_t offset, uint64_t length);
   void Split(uint64_t block);
   void SetCounts(uint64_t offset, uint64_t length, uint32_t count);
-  bool ZeroUsed(uint64_t offset, uint64_t length);
+  void ZeroPresent(uint64_t offset, uint64_t length);
 
   Fd fd_;
   char* base_ = nullptr;

@@ -27,14 +27,18 @@ TEST(MemoryFile, RecycledPagesReadAsZeroes) {
   uint64_t offset = *file.Allocate(65536);
   memset(file.At(offset), 'x', 3 * kPageSize);
   file.DecRef(offset, 65536);
-  bool present = true;
+  MemoryFile::Runs present;
   EXPECT_EQ(*file.Allocate(65536, offset, &present), offset);
-  EXPECT_FALSE(present);  // a part was never touched
+  ASSERT_EQ(present.size(), 1u);  // the rest was never touched
+  EXPECT_EQ(present[0].offset, offset);
+  EXPECT_EQ(present[0].length, 3 * kPageSize);
   EXPECT_EQ(file.At(offset)[100], 0);
   memset(file.At(offset), 'x', 65536);
   file.DecRef(offset, 65536);
+  present.clear();
   EXPECT_EQ(*file.Allocate(65536, offset, &present), offset);
-  EXPECT_TRUE(present);
+  ASSERT_EQ(present.size(), 1u);
+  EXPECT_EQ(present[0].length, 65536u);
   EXPECT_EQ(std::string(file.At(offset), 65536), std::string(65536, '\0'));
   file.DecRef(offset, 65536);
 }

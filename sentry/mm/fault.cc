@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <memory>
 
 #include "base/log.h"
+#include "sentry/mm/file_copy.h"
 #include "sentry/mm/memory_manager.h"
 
 namespace mm {
@@ -18,7 +18,7 @@ using base::PageUp;
 namespace {
 // How much is copied around a page that is written: at 1.5 us a page, against 5 to 8 us for a fault of its own. And how much
 // is taken back when it turns out to be unshared.
-constexpr uint64_t kCopyFirst = 16 << 10, kCopyAround = 64 << 10;
+constexpr uint64_t kCopyFirst = 16 << 10, kCopyAround = 64 << 10, kCopyAgain = 256 << 10;
 constexpr uint64_t kTakeAround = 1 << 20;
 // A stack grows by at least this much, so that deep recursion faults rarely.
 constexpr uint64_t kStackStep = 128 << 10;
@@ -141,8 +141,14 @@ Result<void> MemoryManager::MakeWritable(const Vma& vma, PmaMap::iterator piece,
   }
 
   if (!pma.in_memory_file()) {
-    uint64_t start = std::max({piece->first, vma.start, page & ~(kCopyAround - 1)});
-    uint64_t end = std::min({pma.end, vma.end, (page & ~(kCopyAround - 1)) + kCopyAround});
+    // What is written in more than one place is mostly written all over: tables of pointers, objects of an interpreter.
+    auto first = pmas_.FindFrom(vma.start);
+    while (first != piece && !first->second.in_memory_file()) ++first;
+    auto next = std::next(piece);
+    bool again = first != piece || (next != pmas_.end() && next->first < vma.end && next->second.in_memory_file());
+    uint64_t size = again ? kCopyAgain : kCopyAround;
+    uint64_t start = std::max({piece->first, vma.start, page & ~(size - 1)});
+    uint64_t end = std::min({pma.end, vma.end, (page & ~(size - 1)) + size});
     return CopyPrivateFile(vma, start, end);
   }
 
@@ -217,17 +223,17 @@ Result<void> MemoryManager::CopyShared(PmaMap::iterator piece, uint64_t page, ui
 Result<void> MemoryManager::CopyPrivateFile(const Vma& vma, uint64_t start, uint64_t end) {
   RefPtr<vfs::Mappable> mappable = vma.mappable;
   uint64_t file_offset = vma.OffsetOf(start);
-  // By way of a buffer: reading into unmapped pages of the memory file would cost a host fault for each.
-  auto content = std::make_unique_for_overwrite<char[]>(end - start);
-  size_t read = TRY(mappable->Read(content.get(), file_offset, end - start));
+  FileCopy content = TRY(CopyFromFile(*mappable, file_offset, end - start));
   auto piece = pmas_.Find(start);
   Vma* now = vmas_.Find(start);
   bool unchanged = now != nullptr && now->mappable == mappable && !now->shared() && now->OffsetOf(start) == file_offset &&
                    piece != pmas_.end() && !piece->second.in_memory_file() && piece->second.end >= end;
-  if (!unchanged) return {};
-  uint64_t length = PageUp(read);
-  Pma copy{.end = start + length, .prot = static_cast<uint8_t>(now->prot), .write_ok = true};
-  if (length > 0) copy.offset = TRY(base::MemoryFile::Get().AllocateCopy(content.get(), length));
+  uint64_t length = content.length;
+  if (!unchanged) {
+    if (length > 0) base::MemoryFile::Get().DecRef(content.offset, length);
+    return {};
+  }
+  Pma copy{.end = start + length, .offset = content.offset, .prot = static_cast<uint8_t>(now->prot), .write_ok = true};
   ForgetCache();
   pmas_.Erase(pmas_.Isolate(piece, start, end));
   if (length > 0) {

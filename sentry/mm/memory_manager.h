@@ -228,6 +228,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   Result<void> PopulateFile(uint64_t address, uint64_t end, Access access, Mapping mapping = Mapping::kNow);
   void CopyEagerly(uint64_t start, uint64_t end);
   Result<void> MapPiece(uint64_t start, Pma& pma, bool precommit = false);
+  void MapRecycled(uint64_t start, Pma& pma, const base::MemoryFile::Runs& present);
 
   // deferred.cc
   void MapDeferredAround(uint64_t address);
@@ -302,7 +303,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   mutable PmaMap pmas_;  // mutable: its iterators are, const methods only read
   CacheEntry cache_[4];
   unsigned cache_next_ = 0;
-  uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages that brk will use next
+  uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages, not clean, that brk will use next
   // Pages that I/O in progress writes to. They are never shared at fork, or what arrives would be lost to this side once
   // the application has written to its copy.
   struct WritePin {

@@ -4,9 +4,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <memory>
 
 #include "base/log.h"
+#include "sentry/mm/file_copy.h"
 #include "sentry/mm/memory_manager.h"
 
 namespace mm {
@@ -20,14 +20,33 @@ constexpr uint64_t kMaxEager = uint64_t{1} << 30;
 constexpr uint64_t kChunk = 16 << 20;
 // Writable private file areas up to this size (.data) are copied at once: nearly all of it will be written.
 constexpr uint64_t kMaxCopied = 64 << 10;
-// Recycled pages are mapped populated up to this size.
-constexpr uint64_t kMaxPrecommit = 1 << 20;
+// Recycled pages are mapped populated from this size on: a mapping of their own costs as much as a few faults.
+constexpr uint64_t kMinPrecommit = 32 << 10;
 }  // namespace
 
 Result<void> MemoryManager::MapPiece(uint64_t start, Pma& pma, bool precommit) {
   pma.deferred = false;
   int fd = pma.in_memory_file() ? base::MemoryFile::Get().fd() : pma.fd;
   return space_->Map(start, pma.end - start, fd, pma.offset, pma.stub_prot(), precommit);
+}
+
+// Maps a piece of zeroed pages. What the host has of them already the stub gets at once: 0.2 us a page, a fault 0.8.
+void MemoryManager::MapRecycled(uint64_t start, Pma& pma, const base::MemoryFile::Runs& present) {
+  const uint64_t end_offset = pma.offset + (pma.end - start);
+  uint64_t at = pma.offset;
+  auto map_up_to = [&](uint64_t to, bool precommit) {
+    if (to <= at) return;
+    (void)space_->Map(start + (at - pma.offset), to - at, base::MemoryFile::Get().fd(), at, pma.stub_prot(), precommit);
+    at = to;
+  };
+  for (const base::MemoryFile::Run& run : present) {
+    uint64_t from = std::max(run.offset, at), to = std::min(run.offset + run.length, end_offset);
+    bool whole = from == pma.offset && to == end_offset;
+    if (to <= from || (to - from < kMinPrecommit && !whole)) continue;
+    map_up_to(from, false);
+    map_up_to(to, true);
+  }
+  map_up_to(end_offset, false);
 }
 
 void MemoryManager::Precommit(uint64_t start, uint64_t end) {
@@ -83,10 +102,13 @@ Result<void> MemoryManager::AllocateAnonymous(uint64_t start, uint64_t end, int 
       near = previous->second.offset + (start - previous->first);
     }
   }
-  bool present = false;
+  base::MemoryFile::Runs present;
   uint64_t offset = TRY(base::MemoryFile::Get().Allocate(length, near, &present));
   Pma piece{.end = end, .offset = offset, .prot = static_cast<uint8_t>(prot), .write_ok = true};
-  (void)MapPiece(start, piece, present && length <= kMaxPrecommit);
+  // Of a stack programs use the upper end.
+  const Vma* vma = vmas_.Find(start);
+  if (vma != nullptr && (vma->flags & Vma::kGrowsDown) != 0) present.clear();
+  MapRecycled(start, piece, present);
   ForgetCache();
   pmas_.Insert(start, std::move(piece));
   return {};
@@ -108,7 +130,7 @@ void MemoryManager::PopulateHeap(uint64_t start, uint64_t end) {
   if (heap_reserve_length_ < length) {
     uint64_t want = std::clamp<uint64_t>(PageUp(end - start_brk), uint64_t{1} << 20, uint64_t{64} << 20);
     if (want < length) want = length;
-    Result<uint64_t> offset = file.Allocate(want);
+    Result<uint64_t> offset = file.Reserve(want);
     if (!offset.ok()) return;
     if (heap_reserve_length_ > 0) file.DecRef(heap_reserve_, heap_reserve_length_);
     heap_reserve_ = *offset;
@@ -117,7 +139,9 @@ void MemoryManager::PopulateHeap(uint64_t start, uint64_t end) {
   Pma piece{.end = end, .offset = heap_reserve_, .prot = PROT_READ | PROT_WRITE, .write_ok = true};
   heap_reserve_ += length;
   heap_reserve_length_ -= length;
-  (void)MapPiece(start, piece);
+  base::MemoryFile::Runs present;
+  file.Clean(piece.offset, length, &present);
+  MapRecycled(start, piece, present);
   ForgetCache();
   pmas_.Insert(start, std::move(piece));
 }
@@ -173,17 +197,17 @@ void MemoryManager::CopyEagerly(uint64_t start, uint64_t end) {
   Vma* vma = vmas_.Find(start);
   RefPtr<vfs::Mappable> mappable = vma->mappable;
   uint64_t file_offset = vma->OffsetOf(start);
-  auto content = std::make_unique_for_overwrite<char[]>(end - start);
-  Result<size_t> read = mappable->Read(content.get(), file_offset, end - start);
   // Pages wholly behind the end of the file stay absent: SIGBUS.
-  uint64_t length = read.ok() ? PageUp(*read) : 0;
+  Result<FileCopy> content = CopyFromFile(*mappable, file_offset, end - start);
+  if (!content.ok() || content->length == 0) return;
   vma = vmas_.Find(start);
   bool unchanged = vma != nullptr && vma->mappable == mappable && !vma->shared() && vma->OffsetOf(start) == file_offset &&
                    vma->end >= end && pmas_.GapAround(start, start, end) == std::pair(start, end);
-  if (!unchanged || length == 0) return;
-  Result<uint64_t> offset = base::MemoryFile::Get().AllocateCopy(content.get(), length);
-  if (!offset.ok()) return;
-  Pma piece{.end = start + length, .offset = *offset, .prot = static_cast<uint8_t>(vma->prot), .write_ok = true};
+  if (!unchanged) return base::MemoryFile::Get().DecRef(content->offset, content->length);
+  Pma piece{.end = start + content->length,
+            .offset = content->offset,
+            .prot = static_cast<uint8_t>(vma->prot),
+            .write_ok = true};
   (void)MapPiece(start, piece, /*precommit=*/true);
   ForgetCache();
   pmas_.Insert(start, std::move(piece));
