@@ -19,6 +19,37 @@ constexpr uint64_t kStackBelow = 4 << 10, kStackAbove = 8 << 10;
 constexpr int kNotesAfterFork = 24;
 // Copying this much in between is cheaper than one more piece.
 constexpr uint64_t kHotGap = 8 << 10;
+
+// Copies of pieces within one hot range after the other, contiguous where the pieces are, so that they are mapped as one.
+class HotCopies {
+ public:
+  ~HotCopies() { ReleaseUpTo(end_); }
+  // Of [start, start + length); the range ends at `range_end`.
+  Result<uint64_t> Copy(const char* source, uint64_t start, uint64_t length, uint64_t range_end) {
+    base::MemoryFile& file = base::MemoryFile::Get();
+    if (start >= end_) {
+      ReleaseUpTo(end_);
+      next_ = end_ = 0;
+      offset_ = TRY(file.Reserve(range_end - start));
+      start_ = next_ = start;
+      end_ = range_end;
+    }
+    ReleaseUpTo(start);
+    uint64_t offset = offset_ + (start - start_);
+    IoVec content(const_cast<char*>(source), length);
+    if (file.Fill(offset, content) < length) return Errno::kENOMEM;
+    next_ = start + length;
+    return offset;
+  }
+
+ private:
+  void ReleaseUpTo(uint64_t address) {
+    if (next_ < address) base::MemoryFile::Get().DecRef(offset_ + (next_ - start_), address - next_);
+    next_ = address;
+  }
+  uint64_t start_ = 0, end_ = 0, offset_ = 0;  // the range that is reserved, and where
+  uint64_t next_ = 0;                          // of it is in use or given back
+};
 }  // namespace
 
 Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
@@ -124,6 +155,7 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
       return piece.offset < pin.offset + pin.length && pin.offset < piece.offset + (piece.end - start);
     });
   };
+  HotCopies copies;
   bool protects = false;
   uint64_t run_start = 0, run_end = 0;
   int run_prot = 0;
@@ -139,11 +171,14 @@ bool MemoryManager::SharePiecesWith(MemoryManager* child, const ForkHints& hints
     CHECK(vma != nullptr);
     if ((vma->flags & (Vma::kDontFork | Vma::kWipeOnFork)) != 0) continue;
     uint64_t length = piece.end - start;
-    bool own = piece.write_ok && piece.in_memory_file() && !piece.shared && (piece.prot & PROT_WRITE) != 0;
-    if (own && (in_hot || pinned(start, piece))) {
-      if (Result<uint64_t> offset = file.AllocateCopy(file.At(piece.offset), length); offset.ok()) {
+    bool writable = piece.in_memory_file() && !piece.shared && (piece.prot & PROT_WRITE) != 0;
+    if (writable && (in_hot || (piece.write_ok && pinned(start, piece)))) {
+      Result<uint64_t> offset = in_hot ? copies.Copy(file.At(piece.offset), start, length, next_hot->second)
+                                       : file.AllocateCopy(file.At(piece.offset), length);
+      if (offset.ok()) {
         Pma copy = piece;
         copy.offset = *offset;
+        copy.write_ok = true;
         child->pmas_.Insert(start, std::move(copy));
         continue;
       }

@@ -356,6 +356,38 @@ TEST_F(MemoryManagerTest, ForksLearnWhatIsWritten) {
   }
 }
 
+TEST_F(MemoryManagerTest, ForksLearnWhatOnlyChildrenWrite) {
+  uint64_t address = *MapAnonymous(1 << 20);
+  FakeCpu cpu(*memory_);
+  for (uint64_t i = 0; i < 1 << 20; i += 4096) ASSERT_TRUE(cpu.Store(address + i, 1).ok());
+  // Each round can bring up one more page, since a fault brings its neighbours along.
+  for (int round = 0; round < 8; round++) {
+    RefPtr<MemoryManager> child = *memory_->Fork();
+    FakeCpu child_cpu(*child);
+    for (uint64_t at : {address + 0x30000, address + 0x31000, address + 0x33000}) {
+      EXPECT_TRUE(child_cpu.Store(at, 100).ok());
+      EXPECT_EQ(*child_cpu.Load(at + 4096), 1);
+    }
+    EXPECT_EQ(*cpu.Load(address + 0x31000), 1);
+    if (round < 5) continue;
+    EXPECT_EQ(child_cpu.faults, 0);
+    EXPECT_EQ(child_cpu.space().maps, 2);  // the copies in one piece, and what is behind them
+  }
+}
+
+TEST_F(MemoryManagerTest, PrivateDataThatIsWrittenTwiceIsCopiedInLargerPieces) {
+  std::string content;
+  for (char c = 0; c < 120; c++) content += std::string(2 * kPageSize, c);
+  auto file = MakeRef<FakeFile>(content, O_RDONLY);
+  uint64_t base = *MapFile(file, content.size(), kReadWrite, MAP_PRIVATE);
+  FakeCpu cpu(*memory_);
+  for (uint64_t at = 0; at < content.size(); at += kPageSize) {
+    ASSERT_TRUE(cpu.Store(base + at, 'w').ok());
+    EXPECT_EQ(*cpu.Load(base + at + 1), at / (2 * kPageSize));
+  }
+  EXPECT_LE(cpu.faults, 7);
+}
+
 TEST_F(MemoryManagerTest, StackGrowsDown) {
   memory_->limit_stack = 1 << 20;
   uint64_t top = 0x7ffff0000000 - 0x200000000;
