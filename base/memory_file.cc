@@ -18,13 +18,15 @@ namespace {
 MemoryFile* memory_file = nullptr;
 
 // Zeroing a present page takes 110 ns, finding out about 16 pages 280 ns, mapping one populated 200 ns, where the host takes
-// 1.1 us to allocate one at a fault. Larger ranges are rarer and worth more to others.
-constexpr uint64_t kMaxRecycledRange = 8 << 20;
+// 1.1 us to allocate one at a fault. Larger ranges are mostly reserved rather than used, as stacks of threads are.
+constexpr uint64_t kMaxRecycledRange = 4 << 20;
 constexpr uint64_t kMaxUsedBytes = 64 << 20;
 // What the host maps around a read fault, unless told otherwise (fault_around_bytes).
 constexpr uint64_t kFaultAround = 64 << 10;
 // Gaps up to this size between present pages are not worth telling.
 constexpr uint64_t kSmallGap = 4 * kPageSize;
+// A range in more pieces is given back whole: each costs a host call.
+constexpr int kMaxPieces = 64;
 }  // namespace
 
 MemoryFile& MemoryFile::Get() { return *memory_file; }
@@ -135,6 +137,9 @@ void MemoryFile::Clean(uint64_t offset, uint64_t length, Runs* present) {
   uint8_t flags[kMaxRecycledRange / kPageSize];
   if (length > kMaxRecycledRange || mincore(At(offset), length, flags) != 0) return Decommit(offset, length);
   const uint64_t pages = length / kPageSize;
+  int borders = 0;
+  for (uint64_t page = 1; page < pages; page++) borders += (flags[page] ^ flags[page - 1]) & 1;
+  if (borders > kMaxPieces) return Decommit(offset, length);
   for (uint64_t page = 0; page < pages;) {
     const uint64_t first = page;
     const bool there = (flags[page] & 1) != 0;

@@ -43,6 +43,27 @@ TEST(MemoryFile, RecycledPagesReadAsZeroes) {
   file.DecRef(offset, 65536);
 }
 
+TEST(MemoryFile, RecycledPiecesReadAsZeroesHoweverManyTheyAre) {
+  MemoryFile& file = File();
+  for (uint64_t step : {2, 3, 40}) {
+    uint64_t length = 1 << 20;
+    uint64_t offset = *file.Allocate(length);
+    for (uint64_t at = 0; at < length; at += step * kPageSize) memset(file.At(offset + at), 'x', kPageSize);
+    file.DecRef(offset, length);
+    MemoryFile::Runs present;
+    EXPECT_EQ(*file.Allocate(length, offset, &present), offset);
+    EXPECT_EQ(std::string(file.At(offset), length), std::string(length, '\0'));
+    uint64_t last = offset;
+    for (auto run : present) {
+      EXPECT_GE(run.offset, last);
+      last = run.offset + run.length;
+    }
+    EXPECT_LE(last, offset + length);
+    file.DecRef(offset, length);
+    file.Trim();
+  }
+}
+
 TEST(MemoryFile, TrimGivesPagesBack) {
   MemoryFile& file = File();
   uint64_t offset = *file.Allocate(1 << 20);
