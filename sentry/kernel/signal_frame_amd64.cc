@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "absl/container/inlined_vector.h"
 #include "base/log.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
@@ -76,25 +77,25 @@ Result<void> Task::PushSignalFrame(const SignalInfo& info, const SignalAction& a
   if (!fpu.empty()) {
     sp = (sp - fpu.size() - (extended ? 4 : 0)) & ~63ull;
     fpu_address = sp;
-    std::vector<uint8_t> image(fpu.begin(), fpu.end());
+    SoftwareBytes software = {};
     if (extended) {
-      SoftwareBytes software = {};
-      memcpy(&software, image.data() + kSoftwareOffset, sizeof software);
+      memcpy(&software, fpu.data() + kSoftwareOffset, sizeof software);
       uint64_t xfeatures = software.magic1 == kXstateMagic1 ? software.xfeatures : 0;
       // A state as it came from a host's signal frame brings the closing word along, which is not of the XSAVE area.
-      if (software.magic1 == kXstateMagic1 && software.xstate_size > kLegacySize && software.xstate_size <= image.size()) {
-        image.resize(software.xstate_size);
+      if (software.magic1 == kXstateMagic1 && software.xstate_size > kLegacySize && software.xstate_size <= fpu.size()) {
+        fpu = fpu.first(software.xstate_size);
       }
-      if (xfeatures == 0) memcpy(&xfeatures, image.data() + kLegacySize, sizeof xfeatures);
+      if (xfeatures == 0) memcpy(&xfeatures, fpu.data() + kLegacySize, sizeof xfeatures);
       software = {.magic1 = kXstateMagic1,
-                  .extended_size = static_cast<uint32_t>(image.size()) + 4,
+                  .extended_size = static_cast<uint32_t>(fpu.size()) + 4,
                   .xfeatures = xfeatures | 3,
-                  .xstate_size = static_cast<uint32_t>(image.size())};
-      memcpy(image.data() + kSoftwareOffset, &software, sizeof software);
-      const auto* magic2 = reinterpret_cast<const uint8_t*>(&kXstateMagic2);
-      image.insert(image.end(), magic2, magic2 + 4);
+                  .xstate_size = static_cast<uint32_t>(fpu.size())};
     }
-    TRY(memory_->CopyOut(fpu_address, image.data(), image.size()));
+    TRY(memory_->CopyOut(fpu_address, fpu.data(), fpu.size()));
+    if (extended) {
+      TRY(memory_->CopyOut(fpu_address + kSoftwareOffset, &software, sizeof software));
+      TRY(memory_->CopyOut(fpu_address + fpu.size(), &kXstateMagic2, sizeof kXstateMagic2));
+    }
   }
   sp = ((sp - sizeof(SignalFrame)) & ~15ull) - 8;
   if (entered_alternate && !OnSignalStack(signal_stack, sp + 8)) return Errno::kEFAULT;
@@ -140,7 +141,7 @@ Result<void> Task::SignalReturn() {
   if (m.fpstate == 0) {
     context_->ResetFpuState();
   } else {
-    std::vector<uint8_t> image(kLegacySize);
+    absl::InlinedVector<uint8_t, 4096> image(kLegacySize);
     TRY(memory_->CopyIn(image.data(), m.fpstate, kLegacySize));
     SoftwareBytes software;
     memcpy(&software, image.data() + kSoftwareOffset, sizeof software);
@@ -153,7 +154,7 @@ Result<void> Task::SignalReturn() {
         TRY(memory_->CopyIn(image.data() + kLegacySize, m.fpstate + kLegacySize, image.size() - kLegacySize));
       }
     }
-    TRY(context_->SetFpuState(image));
+    TRY(context_->SetFpuState({image.data(), image.size()}));
   }
 
   regs.r8 = m.r8, regs.r9 = m.r9, regs.r10 = m.r10, regs.r11 = m.r11, regs.r12 = m.r12, regs.r13 = m.r13;
