@@ -38,7 +38,7 @@ FileData::Extents::iterator FileData::Find(uint64_t page) {
   return page - it->first < it->second.pages ? it : extents_.end();
 }
 
-Result<FileData::Extents::iterator> FileData::Reserve(uint64_t page, uint64_t wanted) {
+Result<FileData::Extents::iterator> FileData::Reserve(uint64_t page, uint64_t wanted, uint64_t whole, bool* raw) {
   auto next = extents_.upper_bound(page);
   uint64_t room = kMaxExtentPages;
   if (next != extents_.end()) room = std::min(room, next->first - page);
@@ -48,7 +48,9 @@ Result<FileData::Extents::iterator> FileData::Reserve(uint64_t page, uint64_t wa
     auto last = std::prev(next);
     if (last->first + last->second.pages == page) pages = std::clamp(page - extents_.begin()->first, pages, room);
   }
-  Result<uint64_t> offset = MemoryFile::Get().Allocate(pages * kPageSize);
+  *raw = pages <= whole && pages <= space_->FreePages();
+  MemoryFile& memory = MemoryFile::Get();
+  Result<uint64_t> offset = *raw ? memory.Reserve(pages * kPageSize) : memory.Allocate(pages * kPageSize);
   if (!offset.ok()) return Errno::kENOSPC;
   return extents_.emplace_hint(next, page, Extent{*offset, static_cast<uint32_t>(pages), 0});
 }
@@ -192,8 +194,10 @@ Result<size_t> FileData::WriteAt(const IoVec& from, uint64_t offset) {
     uint64_t at = offset + done;
     uint64_t page = at / kPageSize;
     auto it = Find(page);
+    bool raw = false;
     if (it == extents_.end()) {
-      Result<Extents::iterator> reserved = Reserve(page, (PageUp(offset + total) - PageDown(at)) / kPageSize);
+      uint64_t whole = at % kPageSize == 0 ? (total - done) / kPageSize : 0;
+      Result<Extents::iterator> reserved = Reserve(page, (PageUp(offset + total) - PageDown(at)) / kPageSize, whole, &raw);
       if (!reserved.ok()) {
         stopped = reserved.error();
         break;
@@ -219,6 +223,11 @@ Result<size_t> FileData::WriteAt(const IoVec& from, uint64_t offset) {
     size_t moved = fresh && length >= kPageSize ? MemoryFile::Get().Fill(to, from.Slice(done, length))
                                                 : from.Read(done, MemoryFile::Get().At(to), length);
     done += moved;
+    if (moved < length && raw) {
+      uint64_t whole = PageUp(moved);
+      memset(MemoryFile::Get().At(to + moved), 0, whole - moved);
+      if (whole < length) MemoryFile::Get().Clean(to + whole, length - whole, nullptr);
+    }
     if (moved < length) break;
   }
   if (done == 0) return stopped;

@@ -66,8 +66,9 @@ class FileData final : public vfs::Mappable {
   // The extent that covers `page`, or end().
   Extents::iterator Find(uint64_t page);
   Extents::const_iterator Find(uint64_t page) const { return const_cast<FileData*>(this)->Find(page); }
-  // Reserves pages from `page` on, where there are none: `wanted` of them or fewer, more if the file seems to grow.
-  Result<Extents::iterator> Reserve(uint64_t page, uint64_t wanted);
+  // Reserves pages from `page` on, where there are none: `wanted` of them or fewer, more if the file seems to grow. The
+  // caller is about to write `whole` pages completely: when that is all, *raw says that they are not zeroed.
+  Result<Extents::iterator> Reserve(uint64_t page, uint64_t wanted, uint64_t whole, bool* raw);
   // Reserves all missing pages of a range, in as few pieces of the memory file as possible.
   Result<void> ReserveRange(uint64_t first, uint64_t end);
   // Marks pages of an extent as holding data. ENOSPC.

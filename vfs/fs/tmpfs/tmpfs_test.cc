@@ -236,6 +236,32 @@ TEST(Tmpfs, MappingsSeeWritesAndTruncation) {
 }
 
 // Random writes, truncations, holes and writes through a mapping against a plain string.
+// The source of a write ends early, and the memory that the file got was used before.
+TEST(Tmpfs, WhatAWriteDoesNotReachIsZero) {
+  RunOnFiber([] {
+    World w(New());
+    RefPtr<FileDescription> file = w.Open("/file", O_RDWR | O_CREAT).value();
+    constexpr size_t kSize = 64 * kPageSize;
+    EXPECT_EQ(WriteAt(*file, 0, std::string(kSize, 'x')), kSize);
+    CHECK_OK(file->Truncate(0));
+    char* source = static_cast<char*>(mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    size_t readable = 5 * kPageSize;
+    memset(source, 'y', readable);
+    ASSERT_EQ(mprotect(source + readable, kSize - readable, PROT_NONE), 0);
+    IoVec from(source + 100, kSize - 100);
+    from.Append(source, 100);
+    EXPECT_EQ(file->WriteAt(from, 0, 0).value(), readable - 100);
+    CHECK_OK(file->Truncate(kSize));
+    std::string expected = std::string(readable - 100, 'y');
+    expected.resize(kSize);
+    EXPECT_EQ(ReadAt(*file, 0, kSize), expected);
+    RefPtr<Mappable> map = file->Map().value();
+    Mappable::Pages pages = map->Translate(0, kSize, false).value();
+    EXPECT_EQ(std::string(MemoryFile::Get().At(pages.offset), pages.length), expected.substr(0, pages.length));
+    munmap(source, kSize);
+  });
+}
+
 TEST(Tmpfs, BehavesLikeAString) {
   RunOnFiber([] {
     uint64_t before = MemoryFile::Get().allocated_bytes();
