@@ -117,6 +117,7 @@ bool Server::Finished(const Reader& in) {
 Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& out, Donated& donated) {
   auto opcode = static_cast<Opcode>(header.opcode);
   if (opcode == Opcode::kAttach) return Attach(in, out);
+  if (opcode == Opcode::kListMore) return ListMore(in, out);
   if (header.opcode == 0 || header.opcode > kLastOpcode) return Malformed();
   Node& node = *TRY(handles_.Get(header.handle));
   switch (opcode) {
@@ -165,6 +166,7 @@ Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& o
     case Opcode::kSync:
       return Sync(node, in);
     case Opcode::kAttach:
+    case Opcode::kListMore:
     case Opcode::kClose:
       break;
   }

@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "gofer/handle_table.h"
 #include "gofer/protocol/codec.h"
+#include "gofer/tree_walk.h"
 
 namespace gofer {
 
@@ -52,6 +53,7 @@ class Server {
   // gofer/server_ahead.cc
   Outcome OpenFiles(Node& parent, Reader& in, Writer& out, Donated& donated);
   Outcome ListTrees(Node& parent, Reader& in, Writer& out);
+  Outcome ListMore(Reader& in, Writer& out);
   // gofer/server_create.cc
   Outcome Create(Node& parent, Reader& in, Writer& out, Donated& donated);
   Outcome CreateUnnamed(Node& parent, Reader& in, Writer& out, Donated& donated);
@@ -96,6 +98,7 @@ class Server {
   Fd socket_;
   std::vector<ExportRoot> exports_;
   HandleTable handles_;
+  std::optional<TreeWalk> tree_;  // of the last kListTrees
   bool malformed_ = false;
   uint16_t advised_cpu_ = 0;
   cpu_set_t all_cpus_;  // before the first advice
@@ -146,7 +149,7 @@ struct LinuxDirent {
   uint8_t d_type;
   char d_name[];
 };
-// An entry of a directory, for which there is room.
-void PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out);
+// An entry of a directory, for which there is room. Returns its mode, as far as that was asked for and is known.
+uint32_t PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out);
 
 }  // namespace gofer

@@ -497,6 +497,13 @@ TEST_F(ServerTest, ListsTreesDepthFirst) {
   EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "absolute").error, 0);
   EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "..").error, Error(Errno::kEINVAL));
 
+  // In pieces.
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0}, "a", "c")).size(), 1u);
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{1})), (Listings{}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{60})), (Listings{{ino("a/b"), {"file"}}}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536})), (Listings{{ino("c"), {}}}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536})), (Listings{}));
+
   // Only whole directories.
   root_.Mkdir("a/big");
   for (int i = 0; i < 1000; i++) root_.Write("a/big/file" + std::to_string(i), "");
@@ -533,6 +540,7 @@ constexpr struct {
                {sizeof(SyncRequest), 0},
                {sizeof(OpenFilesRequest), 1},
                {sizeof(ListTreesRequest), 1},
+               {sizeof(ListMoreRequest), 0},
                {sizeof(CloseRequest), 0}};
 static_assert(std::size(kShapes) == kLastOpcode + 1);
 

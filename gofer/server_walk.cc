@@ -96,7 +96,7 @@ Result<void> Server::Open(Node& node, Reader& in, Donated& donated) {
   return {};
 }
 
-void PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out) {
+uint32_t PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out) {
   std::string_view name(entry.d_name);
   WireDirent dirent{.next = entry.d_off, .ino = entry.d_ino, .type = entry.d_type, .name_size = static_cast<uint8_t>(name.size())};
   if (with_attributes) {
@@ -108,6 +108,7 @@ void PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Wri
   }
   out.Put(dirent);
   out.PutBytes(name.data(), name.size());
+  return dirent.attributes.mode;
 }
 
 Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {

@@ -50,6 +50,7 @@ enum class Opcode : uint16_t {
   kSync,        // SyncRequest -> nothing
   kOpenFiles,   // OpenFilesRequest, path, names -> OpenedFile for each; descriptors (read-only) of those without an error, in order
   kListTrees,   // ListTreesRequest, path, names -> WireListing, WireDirent and name, ...; then the next listing
+  kListMore,    // ListMoreRequest -> what follows the last kListTrees or kListMore, in the same form; nothing at the end; no handle
   kClose,       // CloseRequest, handles; has no reply
 };
 inline constexpr uint16_t kLastOpcode = static_cast<uint16_t>(Opcode::kClose);
@@ -181,6 +182,9 @@ struct [[gnu::packed]] ListTreesRequest {
   uint16_t count;   // of names; 1 to kMaxListTrees
   uint16_t depth;   // as in OpenFilesRequest
   uint32_t budget;  // another directory is begun only while the reply is smaller than this
+};
+struct [[gnu::packed]] ListMoreRequest {
+  uint32_t budget;
 };
 struct [[gnu::packed]] WireListing {
   uint64_t dev, ino;  // of the directory

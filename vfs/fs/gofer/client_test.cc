@@ -370,6 +370,46 @@ TEST_F(ClientTest, ADirectoryListedAheadKnowsOfChangesBeforeItIsListed) {
   });
 }
 
+TEST_F(ClientTest, WhatIsWrittenWhileATreeIsListedIsSeen) {
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) {
+    host_.Mkdir(name);
+    for (int i = 0; i < 30; i++) host_.Write(std::string(name) + "/f" + std::to_string(i), "");
+  }
+  Start();
+  OnFiber([&] {
+    std::vector<std::string> names = InOrder(*root_, DT_DIR);
+    ASSERT_EQ(names.size(), 6u);
+    RefPtr<vfs::Inode> last = Look(names[5]);
+    RefPtr<vfs::Inode> written = last->Lookup("f7").value();
+    RefPtr<vfs::FileDescription> file = Open(*written, O_RDWR).value();
+    last.reset();
+    for (size_t i = 0; i < 2; i++) EXPECT_EQ(InOrder(*Look(names[i]), DT_REG).size(), 30u);
+    // The gofer lists the others now.
+    EXPECT_TRUE(WriteText(*file, "abc", 0).ok());
+    file.reset();
+    written.reset();
+    EXPECT_EQ(Look(names[5])->Lookup("f7").value()->Stat()->size, 3u);
+    for (const std::string& name : names) EXPECT_EQ(InOrder(*Look(name), DT_REG).size(), 30u);
+  });
+}
+
+TEST_F(ClientTest, AFileSystemMayGoWhileATreeIsListed) {
+  for (const char* name : {"a", "b", "c", "d", "e", "f"}) {
+    host_.Mkdir(name);
+    for (int i = 0; i < 30; i++) host_.Write(std::string(name) + "/f" + std::to_string(i), "");
+  }
+  Start();
+  OnFiber([&] {
+    RefPtr<vfs::FileSystem> other = Create(connection_, {}).value();
+    RefPtr<vfs::Inode> root = other->root();
+    std::vector<std::string> names = InOrder(*root, DT_DIR);
+    for (size_t i = 0; i < 2; i++) EXPECT_EQ(InOrder(*root->Lookup(names[i]).value(), DT_REG).size(), 30u);
+    root.reset();
+    other.reset();
+    EXPECT_EQ(InOrder(*Look("c"), DT_REG).size(), 30u);
+  });
+}
+
 TEST_F(ClientTest, AListingKnowsLessThanTheFilesInUse) {
   host_.Write("file", "");
   Start();

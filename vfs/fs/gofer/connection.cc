@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/host.h"
 #include "base/kernel_lock.h"
@@ -82,12 +83,25 @@ std::vector<gofer::Handle> Connection::TakeClosing() {
   return taken;
 }
 
+void Connection::Settle() {
+  if (posted_.id != 0) Exchange taking(*this);
+}
+
+void Connection::ForgetPosted(const void* owner) {
+  if (posted_.owner == owner) posted_ = {.id = posted_.id};
+  if (to_post_.owner == owner) to_post_ = {};
+}
+
 Exchange::Exchange(Connection& connection) : connection_(connection), out_(nullptr, 0) {
   connection_.TakeTurn();
   out_ = gofer::Writer(connection_.request_.get(), kMaxMessage);
+  if (connection_.posted_.id != 0) TakePosted();
 }
 
-Exchange::~Exchange() { connection_.GiveTurn(); }
+Exchange::~Exchange() {
+  if (auto then = std::exchange(connection_.to_post_, {}); then.post) then.post(*this);
+  connection_.GiveTurn();
+}
 
 void Exchange::Begin(gofer::Opcode opcode, gofer::Handle handle) {
   out_.Truncate(0);
@@ -119,19 +133,51 @@ Result<gofer::Reader> Exchange::Run() {
       connection_.Die("its socket is closed");
       return Errno::kEIO;
     }
-    gofer::Reader in(connection_.reply_.get(), *size);
     gofer::RequestHeader request;
     memcpy(&request, out_.data(), sizeof request);
-    auto reply = in.Take<gofer::ReplyHeader>();
-    if (!reply || reply->id != request.id || reply->error < 0 || reply->error > base::kMaxUserErrno) return Broken();
-    if (reply->error == 0) return in;
-    auto error = static_cast<Errno>(reply->error);
+    Result<gofer::Reader> in = Check(*size, request.id);
+    if (in.ok()) return in;
+    Errno error = in.error();
     if ((error != Errno::kENFILE && error != Errno::kEMFILE) || connection_.closing_.empty()) return error;
     // The server has run out of descriptors while we sit on some that it may close.
     closing = connection_.TakeClosing();
     KernelLock::Unlocked unlocked;
     (void)SendClosing(closing);
   }
+}
+
+Result<gofer::Reader> Exchange::Check(size_t size, uint32_t id) {
+  gofer::Reader in(connection_.reply_.get(), size);
+  auto reply = in.Take<gofer::ReplyHeader>();
+  if (!reply || reply->id != id || reply->error < 0 || reply->error > base::kMaxUserErrno) return Broken();
+  if (reply->error != 0) return static_cast<Errno>(reply->error);
+  return in;
+}
+
+void Exchange::Post(const void* owner, absl::AnyInvocable<void(Exchange&, gofer::Reader&)> take) {
+  if (!fits_ || connection_.dead_) return;
+  connection_.calls_++;
+  iovec out{out_.data(), out_.size()};
+  msghdr request{.msg_iov = &out, .msg_iovlen = 1};
+  // Does not block: the server has read all that was sent before. No advice where to run, so that it may work while we do.
+  if (!HOST_RETRY(sendmsg(connection_.socket_.get(), &request, MSG_NOSIGNAL)).ok()) return connection_.Die("its socket is closed");
+  gofer::RequestHeader header;
+  memcpy(&header, out_.data(), sizeof header);
+  connection_.posted_ = {header.id, owner, std::move(take)};
+}
+
+void Exchange::TakePosted() {
+  Connection::Posted posted = std::exchange(connection_.posted_, {});
+  if (connection_.dead_) return;
+  Result<size_t> size = Errno::kEIO;
+  {
+    KernelLock::Unlocked unlocked;
+    gofer::ReplyHeader header;
+    size = Receive(&header);
+  }
+  if (!size.ok()) return connection_.Die("its socket is closed");
+  Result<gofer::Reader> in = Check(*size, posted.id);
+  if (in.ok() && posted.take) posted.take(*this, *in);
 }
 
 Result<void> Exchange::SendClosing(const std::vector<gofer::Handle>& closing) {
@@ -155,11 +201,17 @@ Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   iovec out{out_.data(), out_.size()};
   msghdr request{.msg_iov = &out, .msg_iovlen = 1};
   TRY(HOST_RETRY(sendmsg(socket, &request, MSG_NOSIGNAL)));
+  gofer::ReplyHeader header{};
+  size_t size = TRY(Receive(&header));
+  call.Done(header);
+  return size;
+}
 
+Result<size_t> Exchange::Receive(gofer::ReplyHeader* header) {
   iovec in{connection_.reply_.get(), kMaxMessage};
   alignas(cmsghdr) char control[CMSG_SPACE(gofer::kMaxOpenFiles * sizeof(int))];
   msghdr reply{.msg_iov = &in, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(expected_ * sizeof(int))};
-  ssize_t size = TRY(HOST_RETRY(recvmsg(socket, &reply, MSG_CMSG_CLOEXEC)));
+  ssize_t size = TRY(HOST_RETRY(recvmsg(connection_.socket_.get(), &reply, MSG_CMSG_CLOEXEC)));
   if (cmsghdr* cmsg = CMSG_FIRSTHDR(&reply); cmsg != nullptr && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS) {
     // The padding of the control buffer makes room for one more, which must not stay open.
     for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= cmsg->cmsg_len; i++) {
@@ -171,10 +223,7 @@ Result<size_t> Exchange::Transfer(const std::vector<gofer::Handle>& closing) {
   if (size == 0 || fds_.size() > expected_ || (reply.msg_flags & MSG_TRUNC) != 0) return Errno::kEIO;
   // MSG_CTRUNC without more than that: there was no room in our table. Who needs a descriptor sees that there is none.
   if ((reply.msg_flags & MSG_CTRUNC) != 0) fds_.clear();
-  if (gofer::ReplyHeader header; static_cast<size_t>(size) >= sizeof header) {
-    memcpy(&header, connection_.reply_.get(), sizeof header);
-    call.Done(header);
-  }
+  if (static_cast<size_t>(size) >= sizeof *header) memcpy(header, connection_.reply_.get(), sizeof *header);
   return static_cast<size_t>(size);
 }
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/functional/any_invocable.h"
 #include "base/fd.h"
 #include "base/fiber.h"
 #include "base/ref.h"
@@ -26,6 +27,7 @@
 
 namespace goferfs {
 
+class Exchange;
 class HostFilePool;
 
 class Connection : public RefCounted {
@@ -41,6 +43,11 @@ class Connection : public RefCounted {
 
   bool dead() const { return dead_; }
   HostFilePool& host_files() { return *host_files_; }
+
+  // Takes in the reply to a posted request, if one is due; otherwise the next call does that. May park.
+  void Settle();
+  // Who posted a request is gone.
+  void ForgetPosted(const void* owner);
 
   // Lets the server forget a handle, with one of the next requests.
   void QueueClose(gofer::Handle handle);
@@ -63,6 +70,19 @@ class Connection : public RefCounted {
   std::deque<Fiber*> waiting_;     // for the turn, first come first served
   std::vector<gofer::Handle> closing_;
   uint32_t next_id_ = 1;
+  // The request whose reply nobody waits for yet, and who takes that: nobody once the owner is gone.
+  struct Posted {
+    uint32_t id = 0;  // 0: there is none
+    const void* owner = nullptr;
+    absl::AnyInvocable<void(Exchange&, gofer::Reader&)> take;
+  };
+  Posted posted_;
+  // What is to be posted when the turn is given on.
+  struct ToPost {
+    const void* owner = nullptr;
+    absl::AnyInvocable<void(Exchange&)> post;
+  };
+  ToPost to_post_;
   uint64_t calls_ = 0;
   Placement placement_;
   const std::unique_ptr<char[]> request_, reply_;
@@ -94,6 +114,12 @@ class Exchange {
   // Sends it and waits for the reply: its body, or its error. ENAMETOOLONG when the request does not fit.
   Result<gofer::Reader> Run();
 
+  // At the end of this exchange `post` begins another request and Posts it. `owner` is for ForgetPosted.
+  void Then(const void* owner, absl::AnyInvocable<void(Exchange&)> post) { connection_.to_post_ = {owner, std::move(post)}; }
+  // Sends it; nobody waits for the reply, and the server works on it meanwhile. `take` gets the reply before the next call of anybody, at the latest;
+  // it is not told of errors.
+  void Post(const void* owner, absl::AnyInvocable<void(Exchange&, gofer::Reader&)> take);
+
   // The next T of the reply. EIO, and the end of the connection, when it is not there.
   template <class T>
   Result<T> Take(gofer::Reader& in) {
@@ -112,6 +138,10 @@ class Exchange {
  private:
   Result<void> SendClosing(const std::vector<gofer::Handle>& closing);
   Result<size_t> Transfer(const std::vector<gofer::Handle>& closing);
+  Result<size_t> Receive(gofer::ReplyHeader* header);
+  // The body of the reply that was received, or its error.
+  Result<gofer::Reader> Check(size_t size, uint32_t id);
+  void TakePosted();
 
   Connection& connection_;
   gofer::Writer out_;

@@ -35,6 +35,17 @@ void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
   }
 }
 
+void DirectoryInode::NoteInode(std::string_view name) {
+  if (contents_ == nullptr) return;
+  if (Contents::Known* known = contents_->Find(name)) (void)contents_->TakeAttributes(*known);
+}
+
+GoferInode* DirectoryInode::InUse(const Contents::Known& known) const {
+  GoferInode* inode = gofer_fs().Find(known.key);
+  // A number is used again on the host after the file is gone.
+  return inode != nullptr && inode->attributes().nlink != 0 ? inode : nullptr;
+}
+
 Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
   if (!gofer::ValidName(name)) return Errno::kENOENT;
   for (GoferFileSystem::Ahead& known : gofer_fs().ahead()) {
@@ -43,12 +54,15 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
     if (!known.inode) return Errno::kENOENT;
     return RefPtr<vfs::Inode>(std::move(known.inode));
   }
+  // A listing may be on its way, and the call would wait for it too.
+  if (contents_ == nullptr) connection().Settle();
   if (contents_ != nullptr) {
     Contents::Known* known = contents_->Find(name);
     if (known == nullptr) return Errno::kENOENT;
     if (auto attributes = contents_->TakeAttributes(*known)) {
       return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
     }
+    if (GoferInode* inode = InUse(*known); inode != nullptr && inode->TryIncRef()) return RefPtr<vfs::Inode>::Adopt(inode);
   }
   Handle handle = TRY(EnsureHandle());
   WalkResult found = TRY(WalkOne(connection(), handle, name, 0));

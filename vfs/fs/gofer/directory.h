@@ -45,10 +45,14 @@ class DirectoryInode final : public GoferInode {
   Result<void> OpenFiles(std::string_view name);
   // Lists a directory that has no handle, by its name here, and with it what follows when one goes through the tree (ListedAhead).
   Result<void> ListTrees(std::string_view name);
+  // An inode stands for this name now, and knows better than a listing.
+  void NoteInode(std::string_view name);
   bool knows_contents() const { return contents_ != nullptr; }
   void AdoptContents(std::unique_ptr<Contents> contents) { contents_ = std::move(contents); }
 
  private:
+  // The inode that a name of ours stands for; null when there is none.
+  GoferInode* InUse(const Contents::Known& known) const;
   Result<RefPtr<Listing>> ListByHandle();
   // The nearest directory with a handle, and the names from there to here: for calls that need no handle of this one.
   struct Way {

@@ -20,6 +20,7 @@ GoferFileSystem::GoferFileSystem(RefPtr<Connection> connection, const Options& o
     : vfs::FileSystem("gofer", options.source), connection_(std::move(connection)), options_(options) {}
 
 GoferFileSystem::~GoferFileSystem() {
+  connection_->ForgetPosted(this);
   ahead_.clear();
   opened_.clear();
   root_.reset();
@@ -104,6 +105,7 @@ Result<RefPtr<GoferInode>> GoferFileSystem::Instantiate(Handle handle, const Wir
       inode->Update(attributes);
       inode->AdoptHandle(handle);
       inode->SetLocation(parent, name);
+      if (parent != nullptr) parent->NoteInode(name);
       return inode;
     }
   }
@@ -133,6 +135,7 @@ Result<RefPtr<GoferInode>> GoferFileSystem::Instantiate(Handle handle, const Wir
   }
   inodes_[key] = inode.get();
   inode->SetLocation(parent, name);
+  if (parent != nullptr) parent->NoteInode(name);
   return inode;
 }
 

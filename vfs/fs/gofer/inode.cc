@@ -149,6 +149,7 @@ Result<void> GoferInode::SetAttrCall(const vfs::SetAttributes& changes) {
                     .mtime = changes.mtime});
   Reader in = TRY(exchange.Run());
   Update(TRY(exchange.Take<WireAttributes>(in)));
+  gofer_fs().NoteWrite();
   return {};
 }
 

@@ -56,6 +56,8 @@ class GoferFileSystem final : public vfs::FileSystem {
   GoferInode* Find(const InodeKey& key) const;
   // A name changed. What a walk, or an open, brought ahead may be wrong or in the way now.
   void NoteChange();
+  // Data or attributes of a file changed: what a call under way says of it may be older.
+  void NoteWrite() { changes_++; }
   uint64_t changes() const { return changes_; }
 
   // The inode number that applications see: the host's on the export's own device, a mixture elsewhere.

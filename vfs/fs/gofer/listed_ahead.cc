@@ -28,15 +28,13 @@ std::unique_ptr<Contents> ListedAhead::Take(const InodeKey& key) {
   return contents;
 }
 
+uint32_t ListedAhead::NextFirstBudget() {
+  return std::exchange(run_, std::max(run_, 1)) == 0 ? 0 : kFirstBudget;
+}
+
 uint32_t ListedAhead::NextBudget() {
-  if (run_ == 0) {
-    run_ = 1;
-    return 0;
-  }
-  uint32_t budget = kFirstBudget << run_;
-  if (budget >= kMaxBudget) return kMaxBudget;
-  run_++;
-  return budget;
+  run_ = std::clamp(run_, 1, 8);
+  return std::min(kFirstBudget << run_++, kMaxBudget);
 }
 
 }  // namespace goferfs

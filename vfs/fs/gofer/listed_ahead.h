@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "vfs/fs/gofer/contents.h"
@@ -20,14 +21,21 @@ class ListedAhead {
   bool Has(const InodeKey& key) const { return directories_.contains(key); }
 
   // How much to list beyond what is asked for, in bytes of the reply: nothing the first time that a directory is listed by way of its parent,
-  // then twice as much each time, since one who has listed several of them goes on.
+  // then a little while somebody waits, since one who has listed several of them goes on,
+  uint32_t NextFirstBudget();
+  // and while nobody waits twice as much each time.
   uint32_t NextBudget();
   void Restart() { run_ = 0; }
+
+  // Whether any directory was listed since this was asked last: there is no use in going on otherwise.
+  void NoteUsed() { used_ = true; }
+  bool TakeUsed() { return std::exchange(used_, false); }
 
  private:
   absl::flat_hash_map<InodeKey, std::unique_ptr<Contents>> directories_;
   std::deque<InodeKey> order_;  // oldest first; some may be gone
   int run_ = 0;
+  bool used_ = false;
 };
 
 }  // namespace goferfs

@@ -42,9 +42,44 @@ Result<bool> TakeEntries(Exchange& exchange, Reader& in, uint32_t count, GoferFi
   return contents != nullptr;
 }
 
+// Reads the listings of directories to where they belong. They are of no use when something has changed since the request.
+Result<void> TakeListings(Exchange& exchange, Reader& in, GoferFileSystem& fs, uint64_t changes) {
+  while (!in.AtEnd()) {
+    auto header = TRY(exchange.Take<gofer::WireListing>(in));
+    auto listed = MakeRef<Listing>();
+    auto contents = std::make_unique<Contents>();
+    int64_t cookie = 0;
+    bool whole = TRY(TakeEntries(exchange, in, header.count, fs, *listed, contents.get(), &cookie));
+    if (!whole || changes != fs.changes()) continue;
+    contents->SetListing(std::move(listed));
+    InodeKey key{header.dev, header.ino};
+    GoferInode* known = fs.Find(key);
+    if (known == nullptr) {
+      fs.listed().Add(key, std::move(contents));
+    } else if (known->type() == S_IFDIR && !static_cast<DirectoryInode*>(known)->knows_contents()) {
+      static_cast<DirectoryInode*>(known)->AdoptContents(std::move(contents));
+    }
+  }
+  return {};
+}
+
+// Has the gofer go on with the trees that it was asked for last, while applications go through what it has told of so far.
+void ListMore(Exchange& exchange, GoferFileSystem& fs) {
+  exchange.Then(&fs, [&fs](Exchange& next) {
+    next.Begin(gofer::Opcode::kListMore, 0);
+    next.Put(gofer::ListMoreRequest{fs.listed().NextBudget()});
+    next.Post(&fs, [&fs, changes = fs.changes()](Exchange& later, Reader& in) {
+      bool end = in.AtEnd();
+      if (TakeListings(later, in, fs, changes).ok() && !end && fs.listed().TakeUsed()) ListMore(later, fs);
+    });
+  });
+}
+
 }  // namespace
 
 Result<RefPtr<Listing>> DirectoryInode::List() {
+  // It may be on its way.
+  if (contents_ == nullptr) connection().Settle();
   if (contents_ == nullptr && !gofer_fs().shared()) {
     RefPtr<DirectoryInode> above = parent();
     if (above) {
@@ -54,8 +89,9 @@ Result<RefPtr<Listing>> DirectoryInode::List() {
       gofer_fs().listed().Restart();
     }
   }
-  if (contents_ != nullptr) return contents_->listing();
-  return ListByHandle();
+  if (contents_ == nullptr) return ListByHandle();
+  gofer_fs().listed().NoteUsed();
+  return contents_->listing();
 }
 
 Result<DirectoryInode::Way> DirectoryInode::FindWay() {
@@ -95,7 +131,7 @@ Result<RefPtr<Listing>> DirectoryInode::ListByHandle() {
 Result<void> DirectoryInode::ListTrees(std::string_view name) {
   RefPtr<Listing> listing = contents_ != nullptr ? contents_->listing() : nullptr;
   absl::InlinedVector<std::string_view, 8> names{name};
-  uint32_t budget = gofer_fs().listed().NextBudget();
+  const uint32_t budget = gofer_fs().listed().NextFirstBudget();
   if (Contents::Known* first = listing ? contents_->Find(name) : nullptr; first != nullptr && budget > 0) {
     for (size_t i = first->index + 1; i < listing->entries.size() && names.size() < gofer::kMaxListTrees; i++) {
       const Listing::Entry& entry = listing->entries[i];
@@ -116,22 +152,8 @@ Result<void> DirectoryInode::ListTrees(std::string_view name) {
   for (const std::string& each : way.names) exchange.PutName(each);
   for (std::string_view each : names) exchange.PutName(each);
   Reader in = TRY(exchange.Run());
-  while (!in.AtEnd()) {
-    auto header = TRY(exchange.Take<gofer::WireListing>(in));
-    auto listed = MakeRef<Listing>();
-    auto contents = std::make_unique<Contents>();
-    int64_t cookie = 0;
-    bool whole = TRY(TakeEntries(exchange, in, header.count, gofer_fs(), *listed, contents.get(), &cookie));
-    if (!whole || changes != gofer_fs().changes()) continue;
-    contents->SetListing(std::move(listed));
-    InodeKey key{header.dev, header.ino};
-    GoferInode* known = gofer_fs().Find(key);
-    if (known == nullptr) {
-      gofer_fs().listed().Add(key, std::move(contents));
-    } else if (known->type() == S_IFDIR && !static_cast<DirectoryInode*>(known)->knows_contents()) {
-      static_cast<DirectoryInode*>(known)->AdoptContents(std::move(contents));
-    }
-  }
+  TRY(TakeListings(exchange, in, gofer_fs(), changes));
+  if (budget > 0) ListMore(exchange, gofer_fs());
   return {};
 }
 

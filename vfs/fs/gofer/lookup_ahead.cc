@@ -43,10 +43,11 @@ void DirectoryInode::LookupAhead(std::string_view rest, int access) {
   for (const GoferFileSystem::Ahead& known : gofer_fs().ahead()) {
     if (known.directory == this && known.name == names[0]) return;
   }
+  if (contents_ == nullptr) connection().Settle();
   if (contents_ != nullptr) {
     Contents::Known* known = contents_->Find(names[0]);
     // Lookup needs no call, and opening costs one then as it would here.
-    if (known == nullptr || (count == 1 && known->attributes != nullptr)) return;
+    if (known == nullptr || (count == 1 && (known->attributes != nullptr || InUse(*known) != nullptr))) return;
     (void)contents_->TakeAttributes(*known);
   }
   // What goes wrong here, goes wrong again in Lookup, which can say so.

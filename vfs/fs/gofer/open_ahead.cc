@@ -21,7 +21,7 @@ Result<void> DirectoryInode::OpenFiles(std::string_view name) {
     auto closed = [&](const Listing::Entry& entry) {
       Contents::Known* known = entry.type == DT_REG ? contents_->Find(entry.name) : nullptr;
       if (known == nullptr) return false;
-      GoferInode* inode = gofer_fs().Find(known->key);
+      GoferInode* inode = InUse(*known);
       if (inode == nullptr) return known->attributes != nullptr;
       return S_ISREG(inode->type()) && !static_cast<RegularInode*>(inode)->opened();
     };

@@ -45,7 +45,9 @@ Result<RefPtr<HostFile>> RegularInode::EnsureHostFile(Access access) {
     uint32_t flags = access == Access::kReadWrite ? O_RDWR : O_RDONLY;
     Fd fd;
     // The walk to it can bring the descriptor along; when it does not, the call that asks for just that says why.
-    if (!has_handle() && access == Access::kRead && !gofer_fs().shared() && parent()) {
+    // One that was opened ahead may be on its way.
+    connection().Settle();
+    if (!found() && !has_handle() && access == Access::kRead && !gofer_fs().shared() && parent()) {
       RefPtr<DirectoryInode> directory = parent();
       (void)directory->OpenFiles(std::string(name()));
     }
@@ -125,7 +127,7 @@ Result<void> RegularInode::Truncate(HostFile& file, uint64_t size) {
     done = HOST_RETRY(ftruncate(file.fd(), static_cast<off_t>(size)));
   }
   TRY(done);
-  dirty_ = true;
+  NoteWritten();
   if (size < old_size) InvalidateMappings(size, old_size - size);
   return {};
 }

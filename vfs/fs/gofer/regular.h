@@ -30,7 +30,10 @@ class RegularInode final : public GoferInode, private HostFileHolder {
   void HostFileReleased();
 
   // The host file changed by something that does not tell the attributes: they are read again (fstat, no gofer) when asked for.
-  void NoteWritten() { dirty_ = true; }
+  void NoteWritten() {
+    dirty_ = true;
+    gofer_fs().NoteWrite();
+  }
   Result<uint64_t> Size();
   // Whether `offset` is known to be at or behind the end, without asking.
   bool KnownEnd(uint64_t offset) const { return !dirty_ && !gofer_fs().shared() && offset >= attributes_.size; }

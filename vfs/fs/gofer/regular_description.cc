@@ -75,7 +75,10 @@ class RegularMappable final : public vfs::Mappable {
     inode_->NoteWritten();
     return {};
   }
-  void RemoveWritable() override { inode_->writable_mappings--; }
+  void RemoveWritable() override {
+    inode_->writable_mappings--;
+    inode_->gofer_fs().NoteWrite();
+  }
 
   uint64_t FutexKey() override { return reinterpret_cast<uint64_t>(inode_.get()); }
   void AddMapper(Mapper* mapper) override { inode_->AddMapper(mapper); }
