@@ -254,50 +254,81 @@ std::string IdMapText(const base::UserNamespace& ns, bool gids) {
   return out;
 }
 
+// Its entries are made when they are asked for: most of them nobody looks at, and programs come here for /proc/self/exe or maps.
 class TaskDirectory final : public pseudo::StaticDirectory {
  public:
-  TaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task) : StaticDirectory(fs), task_(std::move(task)) {}
+  TaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, TaskLevel level, const PidNamespace& ns)
+      : StaticDirectory(fs), task_(std::move(task)), level_(level), ns_(const_cast<PidNamespace*>(&ns)) {}
   bool cacheable() const override { return false; }
   bool alive() const { return Alive(*task_); }
 
+  Result<RefPtr<vfs::Inode>> Lookup(std::string_view name) override {
+    if (!complete_) Make(name);
+    return StaticDirectory::Lookup(name);
+  }
+  std::vector<Entry> List() override {
+    if (!complete_) Make({});
+    complete_ = true;
+    return StaticDirectory::List();
+  }
+
  private:
+  // The entry `wanted`, or all (empty), unless they are there.
+  void Make(std::string_view wanted);
+  void MakeNamespaces();
+
   const RefPtr<Task> task_;
+  const TaskLevel level_;
+  const RefPtr<PidNamespace> ns_;
+  bool complete_ = false;
 };
 
 }  // namespace
 
 bool IsOfLivingTask(const vfs::Inode& task_directory) { return static_cast<const TaskDirectory&>(task_directory).alive(); }
 
-RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, TaskLevel level, const PidNamespace& ns_ref) {
-  auto directory = MakeRef<TaskDirectory>(fs, task);
-  pseudo::StaticDirectory& d = *directory;
-  RefPtr<PidNamespace> ns(const_cast<PidNamespace*>(&ns_ref));
-  auto owner = [task] { return OwnerOf(*task); };
-  auto add = [&](std::string name, RefPtr<pseudo::Node> node) {
-    node->owner = owner;
-    d.Add(std::move(name), std::move(node));
+RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, TaskLevel level, const PidNamespace& ns) {
+  return MakeRef<TaskDirectory>(fs, std::move(task), level, ns);
+}
+
+void TaskDirectory::Make(std::string_view wanted) {
+  vfs::FileSystem* fs = fs_;
+  const RefPtr<Task>& task = task_;
+  const RefPtr<PidNamespace>& ns = ns_;
+  const TaskLevel level = level_;
+  auto missing = [&](std::string_view name) { return (wanted.empty() || wanted == name) && !StaticDirectory::Lookup(name).ok(); };
+  auto add = [&](const char* name, auto make) {
+    if (!missing(name)) return;
+    RefPtr<pseudo::Node> node = make();
+    node->owner = [task] { return OwnerOf(*task); };
+    Add(name, std::move(node));
   };
-  auto text = [&](std::string name, uint32_t mode, std::function<Result<std::string>(Task&)> make, pseudo::File::Accept accept = nullptr) {
-    add(std::move(name), MakeRef<pseudo::File>(fs, mode, [task, make, mode]() -> Result<std::string> {
-          if (!Alive(*task)) return Errno::kESRCH;
-          if ((mode & 0077) == 0) TRY(CheckMayLook(*task));
-          return make(*task);
-        }, std::move(accept)));
+  auto text = [&](const char* name, uint32_t mode, auto make, Result<void> (*accept)(Task&, std::string_view) = nullptr) {
+    add(name, [&] {
+      auto generate = [task, make, mode]() -> Result<std::string> {
+        if (!Alive(*task)) return Errno::kESRCH;
+        if ((mode & 0077) == 0) TRY(CheckMayLook(*task));
+        return make(*task);
+      };
+      pseudo::File::Accept write;
+      if (accept != nullptr) write = [task, accept](std::string_view value) { return accept(*task, value); };
+      return MakeRef<pseudo::File>(fs, mode, generate, std::move(write));
+    });
   };
 
-  if (level == TaskLevel::kProcess) add("task", MakeRef<ThreadsDirectory>(fs, task->thread_group_ref(), *ns));
-  add("fd", MakeRef<FdDirectory>(fs, task, false));
-  add("fdinfo", MakeRef<FdDirectory>(fs, task, true));
-  add("cwd", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->cwd : vfs::Path{}; }));
-  add("root", PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->root : vfs::Path{}; }));
-  add("exe", ExecutableLink(fs, task));
+  if (level == TaskLevel::kProcess) add("task", [&] { return MakeRef<ThreadsDirectory>(fs, task->thread_group_ref(), *ns); });
+  add("fd", [&] { return MakeRef<FdDirectory>(fs, task, false); });
+  add("fdinfo", [&] { return MakeRef<FdDirectory>(fs, task, true); });
+  add("cwd", [&] { return PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->cwd : vfs::Path{}; }); });
+  add("root", [&] { return PathLink(fs, task, [](Task& t) { return t.fs() ? t.fs()->root : vfs::Path{}; }); });
+  add("exe", [&] { return ExecutableLink(fs, task); });
   text("stat", 0444, [ns, level](Task& t) { return StatText(t, *ns, level); });
   text("status", 0444, [ns](Task& t) { return StatusText(t, *ns); });
   text("statm", 0444, StatmText);
   text("maps", 0444, [](Task& t) { return MapsText(t, false, false); });
   text("smaps", 0444, [](Task& t) { return MapsText(t, true, false); });
   text("smaps_rollup", 0444, [](Task& t) { return MapsText(t, false, true); });
-  add("mem", MakeRef<MemFile>(fs, task));
+  add("mem", [&] { return MakeRef<MemFile>(fs, task); });
   text("cmdline", 0444, CmdlineText);
   text("environ", 0400, EnvironText);
   text("auxv", 0400, AuxvText);
@@ -305,10 +336,11 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
   text("mounts", 0444, MountsText);
   text("mountinfo", 0444, MountinfoText);
   text("cgroup", 0444, [](Task&) -> Result<std::string> { return std::string("0::/\n"); });
-  text("comm", 0644, [](Task& t) -> Result<std::string> { return t.comm + "\n"; }, [task](std::string_view name) -> Result<void> {
+  text("comm", 0644, [](Task& t) -> Result<std::string> { return t.comm + "\n"; },
+       [](Task& task, std::string_view name) -> Result<void> {
     Task* caller = Task::CurrentOrNull();
-    if (caller == nullptr || &caller->thread_group() != &task->thread_group()) return Errno::kEINVAL;
-    task->comm = std::string(name.substr(0, 15));
+    if (caller == nullptr || &caller->thread_group() != &task.thread_group()) return Errno::kEINVAL;
+    task.comm = std::string(name.substr(0, 15));
     return {};
   });
   text("io", 0400, [](Task&) -> Result<std::string> {
@@ -323,25 +355,25 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
   });
   text("oom_score", 0444, [](Task& t) -> Result<std::string> { return fmt::format("{}\n", std::max(0, t.thread_group().oom_score_adj)); });
   text("oom_score_adj", 0644, [](Task& t) -> Result<std::string> { return fmt::format("{}\n", t.thread_group().oom_score_adj); },
-       [task](std::string_view value) -> Result<void> {
+       [](Task& task, std::string_view value) -> Result<void> {
          char* end;
          std::string copy(value);
          long adj = strtol(copy.c_str(), &end, 10);
          if (end == copy.c_str() || adj < -1000 || adj > 1000) return Errno::kEINVAL;
          Task* caller = Task::CurrentOrNull();
-         if (adj < task->thread_group().oom_score_adj && caller != nullptr && !caller->creds()->Has(CAP_SYS_RESOURCE)) return Errno::kEACCES;
-         task->thread_group().oom_score_adj = static_cast<int>(adj);
+         if (adj < task.thread_group().oom_score_adj && caller != nullptr && !caller->creds()->Has(CAP_SYS_RESOURCE)) return Errno::kEACCES;
+         task.thread_group().oom_score_adj = static_cast<int>(adj);
          return {};
        });
   text("loginuid", 0644, [](Task&) -> Result<std::string> { return std::string("4294967295"); });
   text("sessionid", 0444, [](Task&) -> Result<std::string> { return std::string("4294967295"); });
   text("uid_map", 0644, [](Task& t) -> Result<std::string> { return IdMapText(*t.creds()->user_ns, false); },
-       [task](std::string_view value) { return WriteIdMap(*task, value, false); });
+       [](Task& task, std::string_view value) { return WriteIdMap(task, value, false); });
   text("gid_map", 0644, [](Task& t) -> Result<std::string> { return IdMapText(*t.creds()->user_ns, true); },
-       [task](std::string_view value) { return WriteIdMap(*task, value, true); });
+       [](Task& task, std::string_view value) { return WriteIdMap(task, value, true); });
   text("setgroups", 0644, [](Task& t) -> Result<std::string> { return std::string(t.creds()->user_ns->setgroups_allowed ? "allow\n" : "deny\n"); },
-       [task](std::string_view value) -> Result<void> {
-         auto& user_ns = const_cast<base::UserNamespace&>(*task->creds()->user_ns);
+       [](Task& task, std::string_view value) -> Result<void> {
+         auto& user_ns = const_cast<base::UserNamespace&>(*task.creds()->user_ns);
          if (value == "allow") return user_ns.setgroups_allowed ? Result<void>() : Errno::kEPERM;
          if (value != "deny") return Errno::kEINVAL;
          if (user_ns.is_root() || !user_ns.gid_map.empty()) return Errno::kEPERM;
@@ -354,8 +386,13 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
     return out;
   });
 
-  d.Add("net", NetDirectory(*fs));
-  pseudo::StaticDirectory& namespaces = d.Subdirectory("ns");
+  if (missing("net")) Add("net", NetDirectory(*fs));
+  if (missing("ns")) MakeNamespaces();
+}
+
+void TaskDirectory::MakeNamespaces() {
+  const RefPtr<Task>& task = task_;
+  pseudo::StaticDirectory& namespaces = Subdirectory("ns");
   auto ns_link = [&](const char* name, int type, bool for_children = false) {
     auto link_name = [task, name, type, for_children]() -> Result<std::string> {
       TRY(CheckMayLook(*task));
@@ -366,8 +403,8 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
       std::string text = TRY(link_name());
       return kernel::NamespacePath(TRY(kernel::NamespaceOf(*task, type, for_children)), text);
     };
-    auto node = MakeRef<MagicLink>(fs, 0777, resolve, link_name);
-    node->owner = owner;
+    auto node = MakeRef<MagicLink>(fs_, 0777, resolve, link_name);
+    node->owner = [task] { return OwnerOf(*task); };
     namespaces.Add(name, std::move(node));
   };
   ns_link("ipc", CLONE_NEWIPC);
@@ -377,7 +414,6 @@ RefPtr<pseudo::Node> MakeTaskDirectory(vfs::FileSystem* fs, RefPtr<Task> task, T
   ns_link("pid_for_children", CLONE_NEWPID, true);
   ns_link("user", CLONE_NEWUSER);
   ns_link("uts", CLONE_NEWUTS);
-  return directory;
 }
 
 }  // namespace proc

@@ -52,6 +52,26 @@ std::string MapsLine(const void* address) {
   return "";
 }
 
+TEST(ProcSelf, ListsEachEntryOnceWhateverWasLookedUpBefore) {
+  Fd directory(open("/proc/self", O_RDONLY | O_DIRECTORY));
+  ASSERT_GE(directory.get(), 0);
+  struct stat before, after;
+  ASSERT_EQ(fstatat(directory.get(), "maps", &before, 0), 0);
+  DIR* stream = fdopendir(dup(directory.get()));
+  ASSERT_NE(stream, nullptr);
+  std::multiset<std::string> names;
+  while (dirent* entry = readdir(stream)) {
+    names.insert(entry->d_name);
+    if (std::string(entry->d_name) == "maps") {
+      EXPECT_EQ(entry->d_ino, before.st_ino);
+    }
+  }
+  closedir(stream);
+  for (const char* name : {"maps", "exe", "fd", "ns", "net", "task", "status", "cmdline"}) EXPECT_EQ(names.count(name), 1u) << name;
+  ASSERT_EQ(fstatat(directory.get(), "maps", &after, 0), 0);
+  EXPECT_EQ(after.st_ino, before.st_ino);
+}
+
 TEST(ProcSelf, IsTheCallersPid) {
   EXPECT_EQ(ReadLink("/proc/self"), std::to_string(getpid()));
   EXPECT_EXITED(RunChild([] {
