@@ -8,10 +8,12 @@
 
 #include <sys/user.h>
 
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,6 +44,7 @@ struct Event {
   uint64_t nr = 0;
   uint64_t args[6] = {};
   uint64_t ip = 0;  // behind the system call instruction
+  bool hot = false;  // made so often that AddressSpace::ReplaceCall would pay; said once for a site
   bool compat = false;
   // kFault
   int signo = 0;      // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP
@@ -57,6 +60,15 @@ struct Event {
   bool execute() const { return (error_code & 16) != 0; }
 };
 
+// Code to be written at an address, within one page.
+struct CodePatch {
+  // What a platform wants to see of the code around a call: bytes in front of where it returns to and behind.
+  static constexpr int kBefore = 9, kWindow = kBefore + 6;
+  uint64_t address = 0;
+  int length = 0;
+  std::array<uint8_t, 16> bytes;
+};
+
 // One application address space: host mappings only. Changes may be queued; they are in force at the latest when a
 // context next runs in it, or after Flush.
 class AddressSpace : public RefCounted {
@@ -69,6 +81,16 @@ class AddressSpace : public RefCounted {
   // Puts queued changes in force now, for all contexts that run in it. On a fiber (may park). Must be called before a page
   // that was unmapped or write-protected is reused or shared, when another context may be running in this address space.
   virtual Result<void> Flush() = 0;
+
+  // System call instructions may be replaced by something that costs less. `code`: the bytes around the call that returns to
+  // `ip`. The caller writes what this returns, if anything, so that threads see all of it or nothing.
+  virtual std::optional<CodePatch> ReplaceCall(uint64_t ip, std::span<const uint8_t, CodePatch::kWindow> code) {
+    return std::nullopt;
+  }
+  // What to write to have no replaced calls any more.
+  virtual std::vector<CodePatch> OriginalCalls() { return {}; }
+  // The same code is mapped in this fresh address space as in `parent`: after fork.
+  virtual void InheritCalls(AddressSpace& parent) {}
 };
 
 // The register and FPU state of one application thread and the means to run it.
@@ -107,6 +129,11 @@ class Context {
   // Child of clone: copies registers and FPU state of `parent` (which has_registers()).
   virtual void CopyStateFrom(const Context& parent) = 0;
 
+  // The current system call gives this (not negative) until ForgetAnswers, whatever its arguments: the platform may answer it
+  // by itself. Never for a task whose system calls somebody watches.
+  virtual void SetAnswer(uint64_t nr, uint32_t value) {}
+  virtual void ForgetAnswers() {}
+
   // Leaves the address space it last ran in (execve, exit): its host thread becomes free for others. The registers stay.
   virtual void Release() = 0;
 };
@@ -116,6 +143,8 @@ class Platform {
   struct Options {
     SyscallSet full_state;    // system calls after which the registers must be complete
     int memory_fd = -1;       // the memory file, which most mappings are of (borrowed for the platform's life)
+    int hot_calls = 0;        // calls after which a system call instruction should be replaced; 0: never
+    bool may_spin = false;    // threads of the Sentry may use a processor that is idle to be quick
   };
 
   virtual ~Platform() = default;

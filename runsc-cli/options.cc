@@ -51,6 +51,9 @@ StatusOr<ParsedCommandLine> ParseOptions(const Args& args) {
       .String("debug-log", &o.debug_log,
               "its file, or directory (ends in /); %ID% %COMMAND% %TIMESTAMP% are replaced")
       .Bool("strace", &o.strace, "log the application's system calls (with --debug)")
+      .Int("hot-calls", &o.hot_calls,
+           "how often a system call instruction is executed before it is replaced by a jump; 0: never")
+      .Bool("no-spinning", &o.no_spinning, "never wait busily for system calls on an idle processor")
       .String("log", &o.log, "file that errors are appended to")
       .String("log-format", &log_format, "its format: text, json")
       .Bool("seccomp-log", &o.seccomp_log,

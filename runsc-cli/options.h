@@ -16,6 +16,8 @@ struct Options {
   boot::FileAccess file_access = boot::FileAccess::kExclusive;
   bool debug = false;
   bool strace = false;
+  int hot_calls = 128;
+  bool no_spinning = false;
   bool ignore_cgroups = false;
   bool systemd_cgroup = false;
   bool seccomp_log = false;

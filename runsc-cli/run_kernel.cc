@@ -82,13 +82,22 @@ void WatchTerminalSignals(Fd signals, kernel::Kernel& kernel) {
 
 }  // namespace
 
-platform::Platform::Options PrepareKernel(const BootConfig&) {
+// Spinning takes a second processor: not where the container was given less.
+bool HasSecondProcessor(const Resources& resources) {
+  const int64_t quota = resources.cpu_quota.value_or(-1);
+  const int64_t period = static_cast<int64_t>(resources.cpu_period.value_or(100'000));
+  return quota <= 0 || quota >= 2 * period;
+}
+
+platform::Platform::Options PrepareKernel(const BootConfig& config) {
   kernel::GetHostInfo();
   CHECK_OK(base::MemoryFile::Create());
   goferfs::Connection::Prepare();
   platform::Platform::Options options;
   options.memory_fd = base::MemoryFile::Get().fd();
   options.full_state = syscalls::FullStateSyscalls();
+  options.hot_calls = config.hot_calls;
+  options.may_spin = config.may_spin && HasSecondProcessor(config.spec.resources);
   return options;
 }
 

@@ -91,6 +91,8 @@ StatusOr<boot::BootConfig> MakeConfig(CreateRequest& request, const ContainerDir
   config.overlay = options.overlay;
   config.file_access = options.file_access;
   config.strace = options.strace;
+  config.hot_calls = options.hot_calls;
+  config.may_spin = !options.no_spinning;
   config.seccomp_log = options.seccomp_log;
   config.log_fd = OpenDebugLog(options, "boot", request.id);
   return config;

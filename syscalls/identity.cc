@@ -58,10 +58,10 @@ Result<gid_t> MapGid(Task& task, gid_t id) {
 
 }  // namespace
 
-Result<uint64_t> SysGetuid(Task& task) { return ShowUid(task, task.creds()->ruid); }
-Result<uint64_t> SysGeteuid(Task& task) { return ShowUid(task, task.creds()->euid); }
-Result<uint64_t> SysGetgid(Task& task) { return ShowGid(task, task.creds()->rgid); }
-Result<uint64_t> SysGetegid(Task& task) { return ShowGid(task, task.creds()->egid); }
+Result<uint64_t> SysGetuid(Task& task) { return task.Lasting(ShowUid(task, task.creds()->ruid)); }
+Result<uint64_t> SysGeteuid(Task& task) { return task.Lasting(ShowUid(task, task.creds()->euid)); }
+Result<uint64_t> SysGetgid(Task& task) { return task.Lasting(ShowGid(task, task.creds()->rgid)); }
+Result<uint64_t> SysGetegid(Task& task) { return task.Lasting(ShowGid(task, task.creds()->egid)); }
 
 Result<uint64_t> SysGetresuid(Task& task, OutArg<uid_t> ruid, OutArg<uid_t> euid, OutArg<uid_t> suid) {
   TRY(ruid.Write(task, ShowUid(task, task.creds()->ruid)));

@@ -230,8 +230,8 @@ Result<uint64_t> SysWaitid(Task& task, int which, int id, OutArg<siginfo_t> info
 
 // --- who is who ---
 
-Result<uint64_t> SysGetpid(Task& task) { return static_cast<uint64_t>(task.tgid()); }
-Result<uint64_t> SysGettid(Task& task) { return static_cast<uint64_t>(task.tid()); }
+Result<uint64_t> SysGetpid(Task& task) { return task.Lasting(task.tgid()); }
+Result<uint64_t> SysGettid(Task& task) { return task.Lasting(task.tid()); }
 Result<uint64_t> SysGetppid(Task& task) {
   ThreadGroup* parent = task.thread_group().parent();
   return parent != nullptr ? static_cast<uint64_t>(parent->tgid(*task.pid_ns())) : 0;

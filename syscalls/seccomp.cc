@@ -131,6 +131,7 @@ Result<uint64_t> AddFilter(Task& task, uint64_t flags, UserAddress args) {
   auto apply = [&](Task& target) {
     target.seccomp = filter;
     target.seccomp_mode = SECCOMP_MODE_FILTER;
+    target.context().ForgetAnswers();
     if (task.no_new_privs) target.no_new_privs = true;
   };
   apply(task);
@@ -154,6 +155,7 @@ Result<uint64_t> SetSeccomp(Task& task, uint64_t mode, UserAddress args) {
   if (mode == SECCOMP_MODE_STRICT) {
     if (task.seccomp_mode == SECCOMP_MODE_FILTER) return Errno::kEINVAL;
     task.seccomp_mode = SECCOMP_MODE_STRICT;
+    task.context().ForgetAnswers();
     return 0;
   }
   if (mode != SECCOMP_MODE_FILTER || task.seccomp_mode == SECCOMP_MODE_STRICT) return Errno::kEINVAL;

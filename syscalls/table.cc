@@ -123,6 +123,7 @@ int64_t Dispatch(Task& task, const platform::Event& event) {
   LOG_INFO("strace {} {} > {}", tid, comm, text);
   int64_t start = base::MonotonicNow();
   int64_t value = entry.invoke(task, event.args);
+  task.context().ForgetAnswers();  // the next one is to be seen too
   LOG_INFO("strace {} {} < {} = {} ({} us)", tid, comm, text, ResultText(value), (base::MonotonicNow() - start) / 1000);
   return value;
 }

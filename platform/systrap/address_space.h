@@ -17,6 +17,14 @@ class SystrapAddressSpace : public AddressSpace {
   Result<void> Unmap(uint64_t address, uint64_t length) override;
   Result<void> Protect(uint64_t address, uint64_t length, int prot) override;
   Result<void> Flush() override { return stub_->Flush(); }
+  std::optional<CodePatch> ReplaceCall(
+      uint64_t ip, std::span<const uint8_t, CodePatch::kWindow> code) override {
+    return stub_->sites().Replace(ip, code);
+  }
+  std::vector<CodePatch> OriginalCalls() override { return stub_->sites().Originals(); }
+  void InheritCalls(AddressSpace& parent) override {
+    stub_->sites().CopyFrom(static_cast<SystrapAddressSpace&>(parent).stub_->sites());
+  }
 
   StubProcess& stub() { return *stub_; }
 

@@ -16,6 +16,7 @@ namespace platform::systrap {
 namespace {
 
 constexpr uint32_t kX32Bit = 0x40000000;
+constexpr uint64_t kTrapFlag = 0x100;
 
 Event Exited() {
   Event event;
@@ -63,7 +64,12 @@ Event SystrapContext::Run(AddressSpace& space) {
     } else if (rax_dirty_) {
       WriteRax(area, thread_->frame, registers_.rax);
     }
-    if (load_bases) WriteBases(area, registers_);
+    if (load_bases) {
+      WriteBases(area, registers_);
+      loaded_fs_base_ = registers_.fs_base;
+      loaded_gs_base_ = registers_.gs_base;
+      stub.OnBases(*thread_, loaded_fs_base_);
+    }
     reply = thread_->frame | (load_bases ? STUB_REPLY_LOAD_BASES : 0);
   }
   has_registers_ = registers_dirty_ = rax_dirty_ = fpu_dirty_ = fpu_in_frame_ = false;
@@ -81,6 +87,7 @@ Result<void> SystrapContext::Enter(StubProcess& stub) {
   thread_->context = this;
   thread_->frame = 0;  // whoever had the thread before left its frame
   has_registers_ = true;
+  for (auto [nr, value] : answers_) StoreAnswer(nr, value + 1);
   return {};
 }
 
@@ -107,9 +114,10 @@ Result<void> SystrapContext::EnsureRegisters() {
   const int64_t result = result_;
   wait_ = Wait::kRegisters;
   fiber_ = Fiber::Current();
-  // Delivered when the reply ends the system call, with the reply in rax.
+  // Delivered when the reply ends the system call, with the reply in rax. A thread that waits for
+  // the result of a posted call is running.
   stub.Signal(*thread_);
-  stub.Resume(*thread_, HostResultValue(result));
+  if (!thread_->posted) stub.Resume(*thread_, HostResultValue(result));
   while (wait_ != Wait::kNone) Fiber::Park();
   if (!has_registers_) return Errno::kESRCH;
   registers_.orig_rax = system_call_;
@@ -173,6 +181,7 @@ void SystrapContext::Release() {
 
 void SystrapContext::OnThreadGone() {
   if (fpu_in_frame_) Fpu();
+  for (auto [nr, value] : answers_) StoreAnswer(nr, 0);
   thread_ = nullptr;
   fpu_dirty_ = true;
   if (wait_ == Wait::kNone) return;
@@ -180,44 +189,108 @@ void SystrapContext::OnThreadGone() {
   Deliver();
 }
 
+void SystrapContext::StoreAnswer(uint8_t nr, uint32_t field) const {
+  char* header = thread_->area().local + STUB_AREA_HEADER;
+  memcpy(header + STUB_CALL_ANSWERS + 4 * nr, &field, sizeof field);
+}
+
+void SystrapContext::SetAnswer(uint64_t nr, uint32_t value) {
+  if (nr >= STUB_MAX_ANSWER || value == ~uint32_t{0}) return;
+  if (thread_ == nullptr || !thread_->bound) return;
+  for (auto& answer : answers_) {
+    if (answer.first == nr) return;
+  }
+  answers_.emplace_back(nr, value);
+  StoreAnswer(nr, value + 1);
+}
+
+void SystrapContext::ForgetAnswers() {
+  if (thread_ != nullptr) {
+    for (auto [nr, value] : answers_) StoreAnswer(nr, 0);
+  }
+  answers_.clear();
+}
+
 void SystrapContext::Deliver() {
   wait_ = Wait::kNone;
   fiber_->Unpark();
 }
 
-void SystrapContext::LoadFrame(const seccomp_notif& n) {
+void SystrapContext::LoadFrame(const seccomp_notif& n, bool taken) {
   const StubUcontext ucontext = ReadUcontext(thread_->area(), thread_->frame);
   LoadRegisters(ucontext, registers_);
   registers_.fs_base = loaded_fs_base_ = n.data.args[3];
   registers_.gs_base = loaded_gs_base_ = n.data.args[4];
   registers_.orig_rax = ~uint64_t{0};
   has_registers_ = true;
-  registers_dirty_ = rax_dirty_ = false;
+  rax_dirty_ = false;
   fpu_in_frame_ = true;
   fpu_.reset();
-  const int reason = static_cast<int>(n.data.args[0]);
+  thread_->answered = false;
+  // One step at a time a thread has to get through a trampoline.
+  registers_dirty_ = (registers_.eflags & kTrapFlag) == 0 &&
+                     thread_->stub->sites().Normalise(thread_->area(), taken, registers_);
+}
+
+void SystrapContext::TakeFault(const seccomp_notif& n) {
+  const StubUcontext ucontext = ReadUcontext(thread_->area(), thread_->frame);
+  event_.kind = Event::Kind::kFault;
+  event_.signo = static_cast<int>(n.data.args[0]);
+  event_.error_code = ucontext.error_code;
+  event_.trap_number = ucontext.trap_number;
+  ReadSignalInfo(thread_->area(), n.data.args[1], event_.si_code, event_.address);
+}
+
+void SystrapContext::TakeSystemCallFromRegisters() {
+  event_.kind = Event::Kind::kSyscall;
+  event_.nr = static_cast<uint32_t>(registers_.rax);
+  const uint64_t args[6] = {registers_.rdi, registers_.rsi, registers_.rdx,
+                            registers_.r10, registers_.r8,  registers_.r9};
+  std::copy(args, args + 6, event_.args);
+  event_.ip = registers_.rip;
+  registers_.orig_rax = event_.nr;
+  SetResult(-ENOSYS);
+}
+
+void SystrapContext::TakeSignal(const seccomp_notif& n) {
   event_ = Event();
-  if (reason == kInterruptSignal) {
-    event_.kind = Event::Kind::kInterrupted;
-  } else if (reason == SIGSYS) {
-    event_.kind = Event::Kind::kSyscall;
-    event_.nr = static_cast<uint32_t>(registers_.rax);
-    const uint64_t args[6] = {registers_.rdi, registers_.rsi, registers_.rdx,
-                              registers_.r10, registers_.r8,  registers_.r9};
-    std::copy(args, args + 6, event_.args);
-    event_.ip = registers_.rip;
-    registers_.orig_rax = event_.nr;
-    SetResult(-ENOSYS);
-  } else {
-    event_.kind = Event::Kind::kFault;
-    event_.signo = reason;
-    event_.error_code = ucontext.error_code;
-    event_.trap_number = ucontext.trap_number;
-    ReadSignalInfo(thread_->area(), n.data.args[1], event_.si_code, event_.address);
+  switch (n.data.args[0]) {
+    case kInterruptSignal:
+      break;  // an Event is kInterrupted by itself
+    case SIGSYS:
+      TakeSystemCallFromRegisters();
+      break;
+    case SIGILL:
+      switch (thread_->stub->sites().OnInvalidInstruction(registers_)) {
+        case CallSites::Trap::kNone:
+          TakeFault(n);
+          break;
+        case CallSites::Trap::kCall:
+          registers_dirty_ = true;
+          TakeSystemCallFromRegisters();
+          break;
+        case CallSites::Trap::kReturn:
+          registers_dirty_ = true;
+          break;
+      }
+      break;
+    default:
+      TakeFault(n);
+      break;
   }
 }
 
+void SystrapContext::TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint64_t ip) {
+  event_ = Event();
+  event_.kind = Event::Kind::kSyscall;
+  event_.nr = system_call_ = nr;
+  std::copy(std::begin(args), std::end(args), event_.args);
+  event_.ip = ip;
+  result_ = -ENOSYS;
+}
+
 void SystrapContext::OnNotification(const seccomp_notif& n) {
+  StubProcess& stub = *thread_->stub;
   if (thread_->at_doorbell) {
     const uint64_t reason = n.data.args[0];
     const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals),
@@ -225,26 +298,59 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
                        reason <= 64;
     if (thread_->frame == 0 || !known ||
         (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
-      return thread_->stub->Kill();  // the application made this call itself; its death is
-                                     // delivered by OnThreadGone
+      return stub.Kill();  // the application made this call itself; its death is
+                           // delivered by OnThreadGone
     }
     if (reason == kInterruptSignal && wait_ == Wait::kEvent && !signalled_) {
       // The trace of an interrupt that another event forestalled.
-      return thread_->stub->Resume(*thread_, thread_->frame);
+      return stub.Resume(*thread_, thread_->frame);
     }
-    LoadFrame(n);
+    LoadFrame(n, /*taken=*/false);
+    TakeSignal(n);
     return Deliver();
   }
-  if (wait_ == Wait::kRegisters)
-    return thread_->stub->Kill();  // it has blocked the interrupt signal
-  event_ = Event();
-  event_.kind = Event::Kind::kSyscall;
-  event_.compat = n.data.arch != AUDIT_ARCH_X86_64 || (n.data.nr & kX32Bit) != 0;
-  event_.nr = system_call_ = static_cast<uint32_t>(n.data.nr);
-  std::copy(std::begin(n.data.args), std::end(n.data.args), event_.args);
-  event_.ip = n.data.instruction_pointer;
-  result_ = -ENOSYS;
+  if (wait_ == Wait::kRegisters) return stub.Kill();  // it has blocked the interrupt signal
+  const uint64_t ip = n.data.instruction_pointer;
+  const auto nr = static_cast<uint32_t>(n.data.nr);
+  if (std::optional<uint64_t> return_address = stub.sites().ReturnAddress(ip)) {
+    stub.Bind(*thread_, loaded_fs_base_);
+    if (nr == STUB_PARK) {
+      // Nobody took the call that it had posted.
+      const PostedCall call = ReadPosted(thread_->area());
+      TakeSystemCall(static_cast<uint32_t>(call.nr), call.args, *return_address);
+    } else {
+      const auto& a = n.data.args;
+      TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, *return_address);
+    }
+  } else {
+    const auto& a = n.data.args;
+    TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, ip);
+    event_.compat = n.data.arch != AUDIT_ARCH_X86_64 || (n.data.nr & kX32Bit) != 0;
+    event_.hot = !event_.compat && stub.CountCall(ip);
+  }
   Deliver();
+}
+
+void SystrapContext::OnPosted(const PostedCall& call) {
+  std::optional<uint64_t> return_address = thread_->stub->sites().ReturnAddress(call.return_to);
+  TakeSystemCall(static_cast<uint32_t>(call.nr), call.args,
+                 return_address.value_or(call.return_to));
+  Deliver();
+}
+
+void SystrapContext::OnPostedStops(const seccomp_notif& n) {
+  StubProcess& stub = *thread_->stub;
+  if (!thread_->at_doorbell) {
+    if (static_cast<uint32_t>(n.data.nr) != STUB_PARK) return stub.Kill();
+    // The interrupt signal is still on its way.
+    if (wait_ == Wait::kRegisters) stub.Resume(*thread_, HostResultValue(result_));
+    return;
+  }
+  if (thread_->frame == 0 || n.data.args[0] != kInterruptSignal) return stub.Kill();
+  LoadFrame(n, /*taken=*/true);
+  registers_.orig_rax = system_call_;
+  SetResult(result_);
+  if (wait_ == Wait::kRegisters) Deliver();
 }
 
 }  // namespace platform::systrap

@@ -3,9 +3,12 @@
 #include <linux/seccomp.h>
 
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "base/fiber.h"
 #include "platform/platform.h"
+#include "platform/systrap/posted_call.h"
 #include "platform/systrap/stub_process.h"
 
 namespace platform::systrap {
@@ -33,10 +36,18 @@ class SystrapContext : public Context {
   Result<void> SetFpuState(std::span<const uint8_t> state) override;
   void ResetFpuState() override;
   void CopyStateFrom(const Context& parent) override;
+  void SetAnswer(uint64_t nr, uint32_t value) override;
+  void ForgetAnswers() override;
   void Release() override;
 
   // By the stub: the thread has stopped with this call.
   void OnNotification(const seccomp_notif& notification);
+  // The thread waits for the result of this call that it posted.
+  void OnPosted(const PostedCall& call);
+  // It stopped meanwhile, because of a signal or to sleep.
+  void OnPostedStops(const seccomp_notif& notification);
+  // As far as the Sentry knows.
+  uint64_t fs_base() const { return loaded_fs_base_; }
   // The thread, or its stub, is gone or was taken away. What state can be saved is.
   void OnThreadGone();
 
@@ -44,11 +55,18 @@ class SystrapContext : public Context {
   // How far the thread's last notification has been taken in.
   enum class Wait { kNone, kEvent, kRegisters };
 
-  // Takes registers and event from the frame of a signal handler's doorbell.
-  void LoadFrame(const seccomp_notif& notification);
+  // Takes the registers from the frame of a signal handler's doorbell. `taken`: as
+  // CallSites::Normalise has it.
+  void LoadFrame(const seccomp_notif& notification, bool taken);
+  // These set the event; the first one as the signal says that the handler was for.
+  void TakeSignal(const seccomp_notif& notification);
+  void TakeFault(const seccomp_notif& notification);
+  void TakeSystemCallFromRegisters();
+  void TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint64_t ip);
   Result<void> Enter(StubProcess& stub);
   void Deliver();
   uint8_t* Fpu() const;
+  void StoreAnswer(uint8_t nr, uint32_t field) const;
 
   HostThread* thread_ = nullptr;
   Fiber* fiber_ = nullptr;
@@ -58,6 +76,7 @@ class SystrapContext : public Context {
   bool signalled_ = false;  // the host thread was sent the interrupt signal since it was resumed
   int64_t result_;
   uint64_t system_call_ = 0;
+  std::vector<std::pair<uint8_t, uint32_t>> answers_;
 
   bool has_registers_ = true;
   bool registers_dirty_ = true;

@@ -38,6 +38,64 @@ StubSigreturnSite:
 StubDie:
         hlt                             // a forced SIGSEGV, which is blocked here: the process dies
 
+// A system call by way of a trampoline (call_sites.h). r11: the header of the thread's area, rcx:
+// where the trampoline goes on, behind its own system call instruction; these two registers belong
+// to nobody after a system call. Answers what needs no Sentry; posts the call where a worker is
+// watching and waits a little; else lets the trampoline make it.
+        .globl StubCall
+        .p2align 6
+StubCall:
+        mov     %rcx, STUB_CALL_RETURN(%r11)
+        cmp     $STUB_MAX_ANSWER, %rax
+        jae     1f
+        mov     STUB_CALL_ANSWERS(%r11, %rax, 4), %ecx
+        sub     $1, %ecx
+        jb      1f
+        mov     %ecx, %eax
+        .globl StubCallAnswered
+StubCallAnswered:
+        jmp     *STUB_CALL_RETURN(%r11)
+1:      cmpl    $0, STUB_CALL_SPINS(%r11)
+        jne     2f
+        .globl StubCallFallback
+StubCallFallback:
+        mov     STUB_CALL_RETURN(%r11), %rcx
+        sub     $2, %rcx
+        jmp     *%rcx
+2:      mov     %rax, STUB_CALL_NR(%r11)
+        mov     %rdi, STUB_CALL_ARGS(%r11)
+        mov     %rsi, STUB_CALL_ARGS+8(%r11)
+        mov     %rdx, STUB_CALL_ARGS+16(%r11)
+        mov     %r10, STUB_CALL_ARGS+24(%r11)
+        mov     %r8, STUB_CALL_ARGS+32(%r11)
+        mov     %r9, STUB_CALL_ARGS+40(%r11)
+        mov     STUB_CALL_SPINS(%r11), %ecx
+        movl    $STUB_CALL_POSTED, STUB_CALL_STATE(%r11)
+        .globl StubCallPosted
+StubCallPosted:
+3:      mov     STUB_CALL_STATE(%r11), %eax
+        cmp     $STUB_CALL_DONE, %eax
+        je      5f
+        cmp     $STUB_CALL_BLOCKED, %eax
+        je      4f
+        pause
+        dec     %ecx
+        jnz     3b
+4:      mov     $STUB_CALL_PARKED, %ecx
+        xchg    %ecx, STUB_CALL_STATE(%r11)
+        cmp     $STUB_CALL_DONE, %ecx
+        je      5f
+        mov     $STUB_PARK, %eax
+        mov     STUB_CALL_RETURN(%r11), %rcx
+        sub     $2, %rcx
+        jmp     *%rcx
+5:      mov     STUB_CALL_RESULT(%r11), %rax
+        .globl StubCallDone
+StubCallDone:
+        jmp     *STUB_CALL_RETURN(%r11)
+        .globl StubCallEnd
+StubCallEnd:
+
 // An application thread without a context: waits for one. r12: its area.
 idle:
         xor     %esi, %esi

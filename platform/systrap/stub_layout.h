@@ -12,6 +12,10 @@
 #define STUB_CONFIG_SIZE 0x8000
 #define STUB_COMMANDS (STUB_BASE + 0x10000)  // read-only for the stub, written by the Sentry
 #define STUB_COMMANDS_SIZE 0x10000
+#define STUB_TRAMPOLINES (STUB_BASE + 0x20000)  // one for each replaced call site, see call_sites.h
+#define STUB_TRAMPOLINE_SHIFT 7
+#define STUB_TRAMPOLINE_SIZE (1 << STUB_TRAMPOLINE_SHIFT)
+#define STUB_MAX_SITES 256
 #define STUB_STACK \
   (STUB_BASE + 0x30000)  // of the zygote and of a stub's set-up; not mapped in a finished stub
 #define STUB_STACK_SIZE 0x2000
@@ -22,8 +26,40 @@
 #define STUB_AREAS_SIZE (STUB_MAX_THREADS * STUB_AREA_SIZE)
 #define STUB_TASK_SIZE 0x7ffffffff000
 
-// Within an area: the alternate signal stack, then fs_base and gs_base to load.
-#define STUB_AREA_HEADER (STUB_AREA_SIZE - 256)
+// A page that a jump through an absolute 32-bit address reaches from anywhere: pointers to the
+// trampolines, then which area belongs to which fs_base. Its address makes the third byte of such a
+// jump 6, an invalid instruction; for sites that need the second byte to be 6 as well there are 32
+// pointers. Application mappings begin above it.
+#define STUB_TABLE 0x60000
+#define STUB_TABLE_SIZE 0x1000
+#define STUB_TABLE_DOUBLE_SIX 0x600
+#define STUB_TABLE_THREADS 0x800
+#define STUB_MIN_APP_ADDRESS 0x70000
+
+// Within a slot: the command pages, the table, the trampolines, the areas.
+#define STUB_SLOT_TABLE STUB_COMMANDS_SIZE
+#define STUB_SLOT_TRAMPOLINES (STUB_SLOT_TABLE + STUB_TABLE_SIZE)
+#define STUB_SLOT_AREAS (STUB_COMMANDS_SIZE + 0x10000)
+
+// Within an area: the alternate signal stack, then fs_base and gs_base to load, then the calls that
+// the thread makes through trampolines.
+#define STUB_AREA_HEADER (STUB_AREA_SIZE - 2048)
+#define STUB_CALL_RETURN 16     // where the trampoline goes on
+#define STUB_CALL_STATE 24      // STUB_CALL_POSTED etc.
+#define STUB_CALL_SPINS 28      // looks at a posted call's state before parking; 0: do not post
+#define STUB_CALL_NR 32
+#define STUB_CALL_ARGS 40
+#define STUB_CALL_RESULT 88
+#define STUB_CALL_ANSWERS 256   // 32 bits a number: 1 + the result of a call that needs no Sentry, or 0
+#define STUB_MAX_ANSWER 256
+
+// States of a call. The thread posts it and parks; the Sentry does the rest.
+#define STUB_CALL_FREE 0
+#define STUB_CALL_POSTED 1   // by the thread, which now waits for DONE
+#define STUB_CALL_TAKEN 2    // a worker has it
+#define STUB_CALL_BLOCKED 3  // it will take long
+#define STUB_CALL_DONE 4
+#define STUB_CALL_PARKED 5   // the thread gave up waiting and is about to make STUB_PARK
 
 // Within the command pages.
 #define STUB_NEXT_STACK 0  // stack_t of the thread to be started
@@ -34,6 +70,8 @@
 // A system call number that Linux does not have: a stub's knock at the Sentry. The first argument
 // is the reason, which is the signal number in a signal handler.
 #define STUB_DOORBELL 0x7fff0001
+// Another one: wait for the result of the posted call.
+#define STUB_PARK 0x7fff0002
 #define STUB_REASON_IDLE 100
 #define STUB_REASON_SPAWNER 101
 #define STUB_REASON_HELPER 102
@@ -78,7 +116,7 @@ struct StubConfig {
 };
 
 // A slot of the control file: what one stub shares with the Sentry.
-inline constexpr uint64_t kSlotSize = uint64_t{STUB_COMMANDS_SIZE} + STUB_AREAS_SIZE;
+inline constexpr uint64_t kSlotSize = uint64_t{STUB_SLOT_AREAS} + STUB_AREAS_SIZE;
 
 struct ZygoteRequest {
   uint32_t slot;
@@ -106,6 +144,12 @@ extern char StubSigreturnSite[];
 extern char StubSpawnerSite[];
 extern char StubCloneSite[];
 extern char StubSigaltstackSite[];
+extern char StubCall[];  // what the trampolines jump to, and places within it
+extern char StubCallAnswered[];
+extern char StubCallFallback[];
+extern char StubCallPosted[];
+extern char StubCallDone[];
+extern char StubCallEnd[];
 [[noreturn]] void StubZygoteMain();
 // Maps the stub region and goes to `entry` (an address in it). Not part of the stub.
 [[noreturn]] void StubBootstrap(int code_fd, uint64_t entry);

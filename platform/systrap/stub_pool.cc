@@ -30,6 +30,15 @@ bool IsFiltered() {
   return strstr(text, "Seccomp:\t0") == nullptr;
 }
 
+// Stubs need a page at a low address, which the host's vm.mmap_min_addr may bar.
+bool HasLowPage() {
+  void* page = mmap(reinterpret_cast<void*>(STUB_TABLE), STUB_TABLE_SIZE, PROT_NONE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  if (page == MAP_FAILED) return errno == EEXIST;
+  munmap(page, STUB_TABLE_SIZE);
+  return true;
+}
+
 }  // namespace
 
 StubPool::~StubPool() {
@@ -50,6 +59,7 @@ StubPool::~StubPool() {
 }
 
 Result<void> StubPool::Start(const Platform::Options& options) {
+  hot_calls_ = HasLowPage() ? options.hot_calls : 0;
   control_ = Fd(TRY(HOST(memfd_create("stub-control", MFD_CLOEXEC))));
   TRY(HOST(ftruncate(control_.get(), kMaxSlots * kSlotSize)));
   void* memory = mmap(nullptr, kMaxSlots * kSlotSize, PROT_READ | PROT_WRITE,

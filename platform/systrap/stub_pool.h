@@ -39,6 +39,8 @@ class StubPool {
   void WatchSignals();
 
   char* slot_memory(uint32_t slot) const { return memory_ + slot * kSlotSize; }
+  // Calls after which a call site is replaced; 0: never.
+  int hot_calls() const { return hot_calls_; }
   const Zygote& zygote() const { return zygote_; }
   bool synchronous() const { return synchronous_; }
   void set_synchronous(bool synchronous) { synchronous_ = synchronous; }
@@ -58,6 +60,7 @@ class StubPool {
   int waiting_ = 0;    // fibers that wait for one of them
   bool shut_down_ = false;
   bool synchronous_ = true;
+  int hot_calls_ = 0;
   std::atomic<int> live_{0};  // StubProcess objects
   std::vector<RefPtr<StubProcess>> used_;
   std::vector<StubListeners> ready_;         // received before anybody asked

@@ -16,6 +16,7 @@
 #include "base/kernel_lock.h"
 #include "base/log.h"
 #include "platform/systrap/context.h"
+#include "platform/systrap/posted_call.h"
 #include "platform/systrap/signals.h"
 #include "platform/systrap/stub_pool.h"
 
@@ -36,11 +37,16 @@ bool AtSite(const seccomp_notif& n, char* site, uint32_t nr) {
 
 StubArea HostThread::area() const {
   const uint64_t offset = uint64_t{STUB_AREA_SIZE} * index;
-  return {stub->local_slot() + STUB_COMMANDS_SIZE + offset, STUB_AREAS + offset};
+  return {stub->local_slot() + STUB_SLOT_AREAS + offset, STUB_AREAS + offset};
 }
 
 StubProcess::StubProcess(StubPool& pool, uint32_t slot, char* local, Fd helper, Fd app)
-    : pool_(pool), slot_(slot), local_(local), helper_(std::move(helper)), app_(std::move(app)) {}
+    : pool_(pool),
+      slot_(slot),
+      local_(local),
+      helper_(std::move(helper)),
+      app_(std::move(app)),
+      sites_(local) {}
 
 StubProcess::~StubProcess() { pool_.OnStubDeleted(); }
 
@@ -214,8 +220,49 @@ void StubProcess::StartThread() {
   QueueReply(*this, std::exchange(spawner_notification_, 0), spawning_);
 }
 
+// Unbinds other threads with this fs_base; whether there are any.
+bool StubProcess::UnbindOthers(const HostThread& thread, uint64_t fs_base) {
+  bool found = false;
+  for (auto& other : threads_) {
+    if (other.get() == &thread || other->context == nullptr ||
+        other->context->fs_base() != fs_base) {
+      continue;
+    }
+    Unbind(*other);
+    found = true;
+  }
+  return found;
+}
+
+void StubProcess::OnBases(HostThread& thread, uint64_t fs_base) {
+  if (sites_.empty()) return;
+  Unbind(thread);
+  UnbindOthers(thread, fs_base);
+}
+
+void StubProcess::Bind(HostThread& thread, uint64_t fs_base) {
+  if (thread.bound || sites_.empty() || UnbindOthers(thread, fs_base)) return;
+  thread.bound = true;
+  sites_.Bind(fs_base, thread.area().remote);
+}
+
+bool StubProcess::CountCall(uint64_t ip) {
+  return pool_.hot_calls() > 0 && sites_.Count(ip, pool_.hot_calls());
+}
+
+void StubProcess::Unbind(HostThread& thread) {
+  if (!std::exchange(thread.bound, false)) return;
+  sites_.Unbind(thread.area().remote);
+}
+
 void StubProcess::Resume(HostThread& thread, int64_t value) {
   thread.state = HostThread::State::kRunning;
+  if (std::exchange(thread.posted, false)) {
+    receiver_.outstanding.fetch_add(1);
+    thread.answered = Finish(thread.area(), value);
+    thread.answer = value;
+    return;
+  }
   QueueReply(*this, std::exchange(thread.notification, 0), value);
 }
 
@@ -239,17 +286,20 @@ bool StubProcess::CheckSignals(int64_t now_ns, int64_t patience_ns) {
 void StubProcess::FreeThread(HostThread& thread) {
   thread.context = nullptr;
   thread.state = HostThread::State::kIdle;
+  Unbind(thread);
   WakeWaiters(spawn_waiters_);
   if (retired_) MaybeRecycle();
 }
 
 void StubProcess::LeaveThread(HostThread& thread) {
   thread.context = nullptr;
+  Unbind(thread);
   if (dead()) return;
   if (thread.state == HostThread::State::kStopped && thread.at_doorbell) return FreeThread(thread);
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
   // thread.
-  const bool in_system_call = thread.state == HostThread::State::kStopped;
+  const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
+  thread.posted = false;
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
   Signal(thread);
@@ -319,6 +369,11 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   thread->notification = n.id;
   thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL);
   thread->frame = 0;
+  if (std::exchange(thread->answered, false) && !thread->at_doorbell &&
+      static_cast<uint32_t>(n.data.nr) == STUB_PARK) {
+    // The result came while it went to sleep.
+    return QueueReply(*this, std::exchange(thread->notification, 0), thread->answer);
+  }
   if (thread->at_doorbell) {
     // The application may jump to the doorbell with anything in its registers.
     const bool idle = n.data.args[0] == STUB_REASON_IDLE;
@@ -340,12 +395,28 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     }
     return;
   }
+  if (thread->context != nullptr && thread->state == HostThread::State::kStopped &&
+      std::exchange(thread->posted, false)) {
+    return thread->context->OnPostedStops(n);
+  }
   if (thread->state != HostThread::State::kRunning || thread->context == nullptr) {
     Kill();
     return;
   }
   thread->state = HostThread::State::kStopped;
   thread->context->OnNotification(n);
+}
+
+void StubProcess::TakePosted(HostThread& thread) {
+  if (dead() || thread.state != HostThread::State::kRunning || thread.context == nullptr) return;
+  std::optional<PostedCall> call = Take(thread.area());
+  if (!call) return;
+  receiver_.outstanding.fetch_sub(1);
+  thread.state = HostThread::State::kStopped;
+  thread.posted = true;
+  thread.at_doorbell = thread.answered = false;
+  thread.notification = 0;
+  thread.context->OnPosted(*call);
 }
 
 // ---- the end
@@ -366,8 +437,9 @@ void StubProcess::OnDeath() {
 // What an application left in them is not for the next one to see. Not the command pages: the
 // helper may be reading them.
 void StubProcess::ClearAreas() {
+  sites_.Clear();
   (void)HOST(
-      madvise(local_ + STUB_COMMANDS_SIZE, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
+      madvise(local_ + STUB_SLOT_AREAS, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
 }
 
 void StubProcess::Retire() {
@@ -384,7 +456,7 @@ void StubProcess::Retire() {
   new_descriptors_.clear();
   for (CachedDescriptor& entry : descriptors_) entry = CachedDescriptor();
   const StubCommand commands[kRetireCommands] = {
-      {SYS_munmap, {0, STUB_BASE}, 0},
+      {SYS_munmap, {STUB_MIN_APP_ADDRESS, STUB_BASE - STUB_MIN_APP_ADDRESS}, 0},
       {SYS_close_range, {STUB_FIRST_CACHED_FD, ~0u, 0}, 0},
   };
   const bool all_stopped = std::all_of(threads_.begin(), threads_.end(), [](const auto& thread) {

@@ -16,6 +16,7 @@
 #include "base/fiber.h"
 #include "base/ref.h"
 #include "base/result.h"
+#include "platform/systrap/call_sites.h"
 #include "platform/systrap/frame.h"
 #include "platform/systrap/listener.h"
 #include "platform/systrap/stub_layout.h"
@@ -45,6 +46,12 @@ struct HostThread {
   uint64_t notification = 0;
   bool at_doorbell = false;
   uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
+  bool bound = false;  // its fs_base is known to the trampolines
+  // Stopped in a call that it posted, neither at a doorbell nor in a system call yet.
+  bool posted = false;
+  // Has the result of a posted call; should it ask, this is what it was.
+  bool answered = false;
+  int64_t answer = 0;
   int leave_attempts = 0;
   // When the first interrupt signal that it has not reacted to was sent; 0: none.
   int64_t signalled_at = 0;
@@ -88,7 +95,21 @@ class StubProcess : public RefCounted {
 
   // By the worker.
   void OnNotification(const seccomp_notif& notification);
+  // Takes the call that the thread has posted, if it still stands.
+  void TakePosted(HostThread& thread);
   void OnDeath();
+
+  // Lets the thread, whose fs_base this is, find its area in trampolines. Not while another thread
+  // has the same.
+  void Bind(HostThread& thread, uint64_t fs_base);
+  void Unbind(HostThread& thread);
+  // The thread gets this fs_base, which may be that of another one (vfork).
+  void OnBases(HostThread& thread, uint64_t fs_base);
+  CallSites& sites() { return sites_; }
+  // Whether the call that returned to `ip` has now been made so often that it should be replaced.
+  bool CountCall(uint64_t ip);
+  // The thread that notified last. By the worker.
+  HostThread* last_thread() const { return last_; }
 
   void Kill();
   bool dead() const { return dead_ || broken_; }
@@ -125,6 +146,7 @@ class StubProcess : public RefCounted {
   void OnSpawnerNotification(const seccomp_notif& notification);
   void OnNewThread(const seccomp_notif& notification);
   void FreeThread(HostThread& thread);
+  bool UnbindOthers(const HostThread& thread, uint64_t fs_base);
   void WakeWaiters(std::vector<Fiber*>& waiters);
   void ClearAreas();
   void MaybeRecycle();
@@ -158,6 +180,7 @@ class StubProcess : public RefCounted {
   Errno spawn_error_{};
   std::vector<Fiber*> spawn_waiters_;
 
+  CallSites sites_;
   ReceiverState receiver_;
 };
 

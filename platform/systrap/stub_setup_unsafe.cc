@@ -79,9 +79,12 @@ STUB_INLINE void SendReply(uint32_t slot, int error, int helper_listener, int ap
   const uint64_t offset = slot * kSlotSize;
   int error = 0;
   int helper_listener = -1;
+  // Refused by a host with a larger vm.mmap_min_addr, where nothing points to it either.
+  MapControl(STUB_TABLE, STUB_TABLE_SIZE, PROT_READ, offset + STUB_SLOT_TABLE);
   if (!MapControl(STUB_COMMANDS, STUB_COMMANDS_SIZE, PROT_READ, offset) ||
-      !MapControl(STUB_AREAS, STUB_AREAS_SIZE, PROT_READ | PROT_WRITE,
-                  offset + STUB_COMMANDS_SIZE)) {
+      !MapControl(STUB_TRAMPOLINES, STUB_MAX_SITES * STUB_TRAMPOLINE_SIZE, PROT_READ | PROT_EXEC,
+                  offset + STUB_SLOT_TRAMPOLINES) ||
+      !MapControl(STUB_AREAS, STUB_AREAS_SIZE, PROT_READ | PROT_WRITE, offset + STUB_SLOT_AREAS)) {
     error = 12;  // ENOMEM
   }
   if (error == 0) {

@@ -14,6 +14,7 @@
 #include "platform/systrap/listener.h"
 #include "platform/systrap/stub_layout.h"
 #include "platform/systrap/stub_pool.h"
+#include "platform/systrap/watch.h"
 
 namespace platform::systrap {
 
@@ -21,7 +22,6 @@ namespace {
 
 constexpr uint64_t kFsgsbase = 2;  // HWCAP2_FSGSBASE
 constexpr uint64_t kWaitKillableRecv = uint64_t{1} << 5;
-constexpr uint64_t kMinAddress = 0x10000;
 
 class Systrap : public Platform {
  public:
@@ -37,7 +37,7 @@ class Systrap : public Platform {
     text += pool_.zygote().has_pid_namespace() ? ", own pid namespace" : ", no pid namespace";
     return text;
   }
-  uint64_t min_user_address() const override { return kMinAddress; }
+  uint64_t min_user_address() const override { return STUB_MIN_APP_ADDRESS; }
   uint64_t max_user_address() const override { return STUB_BASE; }
   size_t xsave_size() const override { return FpuLayout::Get().frame_size(); }
 
@@ -78,6 +78,7 @@ class Systrap : public Platform {
         SYS_futex,
         SYS_exit,  // workers
         SYS_sched_getaffinity,
+        SYS_sched_setaffinity,  // workers that watch a thread
         SYS_gettid,
         SYS_clock_nanosleep,
     };
@@ -103,6 +104,7 @@ Result<std::unique_ptr<Platform>> Create(const Platform::Options& options) {
     return Errno::kENOSYS;
   }
   Listener::Probe();
+  Watch::Configure(options.may_spin);
   auto platform = std::make_unique<Systrap>(options);
   TRY(platform->Start(options));
   return std::unique_ptr<Platform>(std::move(platform));

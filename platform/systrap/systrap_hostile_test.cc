@@ -511,7 +511,7 @@ GUEST(kLook, R"(
     syscall
     xor %edi, %edi
     mov $0x7fffe1004000, %rsi
-    mov $(0x3000 / 8), %ecx
+    mov $(0x2800 / 8), %ecx
 1:  lodsq
     or %rax, %rdi
     loop 1b

@@ -11,6 +11,7 @@
 #include "base/kernel_lock.h"
 #include "base/log.h"
 #include "platform/systrap/stub_process.h"
+#include "platform/systrap/watch.h"
 
 namespace platform::systrap {
 
@@ -79,6 +80,7 @@ class Worker : public KernelLock::WorkerHooks {
   std::condition_variable assigned_;
   bool retired_ = false;
   bool receiving_ = false;
+  Watch watch_;
 };
 
 namespace {
@@ -178,7 +180,16 @@ void Worker::ServeStub() {
   receiving_ = true;
   seccomp_notif notification;
   while (receiving_) {
+    if (replies_.size() == 1) watch_.MaybeEnter(*stub_);
     FlushReplies();
+    if (HostThread* thread = watch_.Look(*stub_)) {
+      {
+        KernelLock::Section section;
+        stub_->TakePosted(*thread);
+      }
+      watch_.OnServed();
+      continue;
+    }
     if (!stub_->app_listener().Receive(notification).ok()) {
       receiving_ = false;
       KernelLock::Section section;
@@ -188,7 +199,9 @@ void Worker::ServeStub() {
     stub_->receiver().outstanding.fetch_sub(1);
     KernelLock::Section section;
     stub_->OnNotification(notification);
+    watch_.OnNotification(*stub_);
   }
+  watch_.Leave();
   FlushReplies();
 }
 

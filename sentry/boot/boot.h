@@ -64,6 +64,8 @@ struct BootConfig {
   Overlay overlay = Overlay::kRootMemory;
   FileAccess file_access = FileAccess::kExclusive;
   bool strace = false;
+  int hot_calls = 0;
+  bool may_spin = false;
   // The debug log's descriptor, which base/log.h owns (-1: none): set-up leaves it open.
   int log_fd = -1;
   // --seccomp-log: the host logs what the filter would kill for, and lets it pass. For debugging

@@ -60,6 +60,7 @@ void Task::SetImage(RefPtr<mm::MemoryManager> memory, uint64_t entry, uint64_t s
   memory_->users++;
   comm = std::move(new_comm);
   context_->ResetFpuState();
+  context_->ForgetAnswers();
   platform::Registers& regs = context_->mutable_registers();
   regs = {};
   regs.rip = entry;
@@ -105,6 +106,7 @@ void Task::RunLoop() {
     switch (event.kind) {
       case platform::Event::Kind::kSyscall:
         event_ = event;
+        if (event.hot && !trace) [[unlikely]] memory_->ReplaceCall(event.ip);
         HandleSyscall();
         break;
       case platform::Event::Kind::kFault:
@@ -237,7 +239,11 @@ void Task::ParkWhileStopped() {
 }
 
 Trace& Task::EnsureTrace() {
-  if (!trace) trace = std::make_unique<Trace>(*this);
+  if (!trace) {
+    trace = std::make_unique<Trace>(*this);
+    context_->ForgetAnswers();
+    if (memory_) memory_->RestoreCalls();
+  }
   return *trace;
 }
 

@@ -72,10 +72,19 @@ class Task : public RefCounted {
   void set_fds(RefPtr<FdTable> fds) { fds_ = std::move(fds); }  // unshare
   void set_fs(RefPtr<FsContext> fs) { fs_ = std::move(fs); }
   const RefPtr<const Credentials>& creds() const { return creds_; }
-  void set_creds(RefPtr<const Credentials> creds) { creds_ = std::move(creds); }
+  void set_creds(RefPtr<const Credentials> creds) {
+    creds_ = std::move(creds);
+    context_->ForgetAnswers();
+  }
   Namespaces namespaces;
 
   // --- helpers for system calls ---
+  // The result of a call that, whatever its arguments, changes only with identity and credentials: the platform may give it
+  // from now on, unless somebody watches the task's calls.
+  uint64_t Lasting(uint64_t value) {
+    if (!trace && seccomp_mode == 0) context_->SetAnswer(event_.nr, value);
+    return value;
+  }
   // Where a path walk starts for `dirfd` (AT_FDCWD allowed) and `name`. EBADF; ENOTDIR for a dirfd that is no directory
   // (allowed where name is empty and `empty_path`).
   Result<vfs::WalkContext> WalkFrom(int dirfd, std::string_view name, bool empty_path = false);

@@ -180,6 +180,7 @@ void Task::SetUpRestart(const SignalAction* action) {
   if (!again || !context_->EnsureRegisters().ok()) return;
   platform::Registers& regs = context_->mutable_registers();
   regs.rip -= 2;  // both `syscall` and `int 0x80` are two bytes
+  memory_->RestoreCalls(regs.rip);  // the handler may look
   regs.rax = trace ? regs.orig_rax : event_.nr;
 }
 

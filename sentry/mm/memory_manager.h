@@ -144,6 +144,13 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   // the file (SIGBUS BUS_ADRERR); kENOMEM: SIGBUS or OOM kill. Grows MAP_GROWSDOWN stacks. On a fiber.
   Result<void> HandleFault(uint64_t address, Access access);
 
+  // Lets the platform replace the system call that returned to `ip` by something faster, if it is in a file's code.
+  void ReplaceCall(uint64_t ip);
+  // Undoes that, for the call at this address only: for a debugger, or a signal handler, which shall see the code as it is.
+  // On a fiber (parks).
+  void RestoreCalls();
+  void RestoreCalls(uint64_t address);
+
   // --- access by the Sentry (UserMemory): honours protections like the application's own access ---
   Result<void> CopyIn(void* to, UserAddress from, size_t size) override;
   Result<void> CopyOut(UserAddress to, const void* from, size_t size) override;
@@ -273,6 +280,9 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   void CopyAreasTo(MemoryManager* child);
   bool SharePiecesWith(MemoryManager* child, const ForkHints& hints);
   std::vector<std::pair<uint64_t, uint64_t>> HotRanges(const ForkHints& hints);
+
+  // patch.cc
+  Result<void> Patch(const platform::CodePatch& patch, bool flush);
 
   void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
   RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);

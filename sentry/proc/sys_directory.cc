@@ -96,10 +96,11 @@ void FillSysDirectory(pseudo::StaticDirectory& sys) {
 
   pseudo::StaticDirectory& vm = sys.Subdirectory("vm");
   for (auto [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
-           {"overcommit_memory", 1}, {"overcommit_ratio", 50}, {"max_map_count", 65530}, {"mmap_min_addr", 65536}, {"swappiness", 60},
+           {"overcommit_memory", 1}, {"overcommit_ratio", 50}, {"max_map_count", 65530}, {"swappiness", 60},
            {"nr_hugepages", 0}, {"drop_caches", 0}, {"dirty_ratio", 20}, {"dirty_background_ratio", 10}, {"min_free_kbytes", 67584}}) {
     AddNumber(vm, name, value);
   }
+  AddNumber(vm, "mmap_min_addr", static_cast<int64_t>(Kernel::Get().platform().min_user_address()));
 
   pseudo::StaticDirectory& core = sys.Subdirectory("net").Subdirectory("core");
   AddNumber(core, "somaxconn", 4096);

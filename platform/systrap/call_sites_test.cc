@@ -1,0 +1,344 @@
+// Replaced call sites and posted calls, with guests that use them and guests that abuse them.
+
+#include "platform/systrap/call_sites.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+#include <vector>
+
+#include "platform/systrap/guest_test_util.h"
+#include "platform/systrap/watch.h"
+
+namespace platform::systrap {
+namespace {
+
+using Kind = Event::Kind;
+
+constexpr uint64_t kFsBase = kData + 1024;
+
+// Calls getppid for ever with a counter in rdi, and another one in memory: neither may ever skip.
+GUEST(kCountCalls, R"(
+    xor %edi, %edi
+1:  mov $110, %eax
+    syscall
+    cmp %rdi, %rax
+    jne 2f
+    inc %rdi
+    incq 0x500000
+    jmp 1b
+2:  hlt
+)");
+constexpr int kCallReturn = 9;  // offset behind the system call instruction
+
+// The same by the sequence that read(2) has.
+GUEST(kCountReads, R"(
+    xor %edi, %edi
+1:  xor %eax, %eax
+    syscall
+    cmp $-4096, %rax
+    ja 2f
+    cmp %rdi, %rax
+    jne 2f
+    inc %rdi
+    incq 0x500000
+    jmp 1b
+2:  hlt
+)");
+constexpr int kReadReturn = 6;
+
+class Counting {
+ public:
+  Counting(Guest& guest, std::string_view code, int return_offset, uint64_t offset = 0)
+      : guest_(guest),
+        offset_(offset),
+        space_(guest.NewSpace(code, offset)),
+        context_(guest.NewContext()) {
+    context_->mutable_registers().fs_base = kFsBase;
+    Replace(kCode + return_offset);
+  }
+
+  void Replace(uint64_t ip) {
+    std::array<uint8_t, CodePatch::kWindow> window = {};
+    const int missing = std::max<int>(0, CodePatch::kBefore - static_cast<int>(ip - kCode));
+    memcpy(window.data() + missing,
+           guest_.At(offset_) + (ip - kCode) - CodePatch::kBefore + missing,
+           CodePatch::kWindow - missing);
+    std::optional<CodePatch> patch = space_->ReplaceCall(ip, window);
+    ASSERT_TRUE(patch.has_value());
+    ip_ = ip;
+    memcpy(guest_.At(offset_) + (patch->address - kCode), patch->bytes.data(), patch->length);
+  }
+
+  // Answers calls until there were `count`, and not the next one; interrupts are passed over,
+  // everything else ends it.
+  Event RunCalls(uint64_t count) {
+    for (;;) {
+      Event event = context_->Run(*space_);
+      if (event.kind == Kind::kInterrupted) continue;
+      if (event.kind != Kind::kSyscall) return event;
+      EXPECT_EQ(event.args[0], calls_);
+      EXPECT_EQ(event.ip, ip_);
+      if (calls_ == count) return event;
+      Answer();
+    }
+  }
+  void Answer() { context_->SetResult(static_cast<int64_t>(calls_++)); }
+
+  Context& context() { return *context_; }
+  AddressSpace& space() { return *space_; }
+  uint64_t calls() const { return calls_; }
+
+ private:
+  Guest& guest_;
+  const uint64_t offset_;
+  RefPtr<AddressSpace> space_;
+  std::unique_ptr<Context> context_;
+  uint64_t calls_ = 0, ip_ = 0;
+};
+
+class CallSitesTest : public testing::TestWithParam<bool> {
+ protected:
+  CallSitesTest() { Watch::Configure(GetParam()); }
+  ~CallSitesTest() override { Watch::Configure(false); }
+};
+INSTANTIATE_TEST_SUITE_P(, CallSitesTest, testing::Bool(), [](const auto& info) {
+  return info.param ? "Watched" : "NotWatched";
+});
+
+TEST_P(CallSitesTest, CallsArriveInOrder) {
+  Guest guest;
+  guest.OnFiber([&] {
+    Counting calls(guest, kCountCalls, kCallReturn);
+    EXPECT_EQ(calls.RunCalls(20000).kind, Kind::kSyscall);
+    EXPECT_EQ(guest.Word<uint64_t>(kPage), 20000u);
+    Counting reads(guest, kCountReads, kReadReturn, 4 * kPage);
+    EXPECT_EQ(reads.RunCalls(20000).kind, Kind::kSyscall);
+    EXPECT_EQ(guest.Word<uint64_t>(5 * kPage), 20000u);
+  });
+}
+
+TEST_P(CallSitesTest, RegistersAreThoseOfTheOriginalCode) {
+  Guest guest;
+  guest.OnFiber([&] {
+    Counting calls(guest, kCountCalls, kCallReturn);
+    for (uint64_t i = 0; i < 2000; i++) {
+      ASSERT_EQ(calls.RunCalls(i).kind, Kind::kSyscall);
+      calls.Answer();
+      ASSERT_TRUE(calls.context().EnsureRegisters().ok());
+      const Registers& registers = calls.context().registers();
+      ASSERT_EQ(registers.rip, kCode + kCallReturn);
+      ASSERT_EQ(registers.rdi, i);
+      ASSERT_EQ(registers.rax, i);
+      ASSERT_EQ(registers.orig_rax, 110u);
+      ASSERT_EQ(registers.rsp, kData + kPage);
+    }
+  });
+}
+
+// Interrupts at any instruction lose nothing, and show no instruction pointer in the stub.
+TEST_P(CallSitesTest, InterruptsAnywhere) {
+  Guest guest;
+  for (auto [code, offset] :
+       {std::pair(kCountCalls, kCallReturn), std::pair(kCountReads, kReadReturn)}) {
+    guest.OnFiber([&] {
+      Counting calls(guest, code, offset);
+      std::atomic<bool> stop = false;
+      std::thread interrupter([&] {
+        while (!stop) {
+          {
+            KernelLock::Section section;
+            calls.context().Interrupt();
+          }
+          usleep(20);
+        }
+      });
+      int interrupted = 0;
+      uint64_t next = 0;
+      while (next < 30000) {
+        Event event = calls.context().Run(calls.space());
+        if (event.kind == Kind::kInterrupted) {
+          interrupted++;
+          ASSERT_GE(calls.context().registers().rip, kCode);
+          ASSERT_LT(calls.context().registers().rip, kCode + kPage);
+          continue;
+        }
+        ASSERT_EQ(event.kind, Kind::kSyscall);
+        ASSERT_EQ(event.args[0], next);
+        calls.context().SetResult(static_cast<int64_t>(next++));
+      }
+      {
+        KernelLock::Unlocked unlocked;
+        stop = true;
+        interrupter.join();
+      }
+      EXPECT_GT(interrupted, 0);
+    });
+  }
+}
+
+TEST_P(CallSitesTest, AnswersHoldUntilForgotten) {
+  Guest guest;
+  guest.OnFiber([&] {
+    // Returns as soon as the result of getpid changes.
+    static constexpr unsigned char kLoop[] = {
+        0xb8, 39, 0, 0, 0, 0x0f, 0x05,              // 1: mov $39, %eax; syscall
+        0x83, 0xf8, 0x07,                           // cmp $7, %eax
+        0x74, 0xf4,                                 // je 1b
+        0xb8, 60, 0, 0, 0, 0x0f, 0x05};             // mov $60, %eax; syscall
+    auto space = guest.NewSpace({reinterpret_cast<const char*>(kLoop), sizeof kLoop}, 0);
+    auto context = guest.NewContext();
+    context->mutable_registers().fs_base = kFsBase;
+    std::array<uint8_t, CodePatch::kWindow> window = {};
+    memcpy(window.data() + 2, kLoop, CodePatch::kWindow - 2);
+    std::optional<CodePatch> patch = space->ReplaceCall(kCode + 7, window);
+    ASSERT_TRUE(patch.has_value());
+    memcpy(guest.At(0), patch->bytes.data(), patch->length);
+    for (int i = 0; i < 2; i++) {
+      Event event = context->Run(*space);
+      ASSERT_EQ(event.nr, 39u);
+      context->SetResult(7);
+    }
+    context->SetAnswer(39, 7);
+    std::thread later([&] {
+      usleep(20000);
+      KernelLock::Section section;
+      context->ForgetAnswers();
+    });
+    Event event = context->Run(*space);  // no call arrives for 20 ms
+    EXPECT_EQ(event.nr, 39u);
+    {
+      KernelLock::Unlocked unlocked;
+      later.join();
+    }
+    context->SetResult(8);
+    EXPECT_EQ(context->Run(*space).nr, 60u);
+  });
+}
+
+TEST(CallSites, UnknownCodeStays) {
+  std::vector<char> slot(kSlotSize > 1 << 20 ? 1 << 20 : kSlotSize);
+  CallSites sites(slot.data());
+  std::array<uint8_t, CodePatch::kWindow> window = {};
+  auto put = [&](std::initializer_list<uint8_t> before) {
+    window = {};
+    std::copy(before.begin(), before.end(), window.begin() + CodePatch::kBefore - before.size());
+  };
+  put({0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05});  // what unwinders look for
+  EXPECT_FALSE(sites.Replace(0x401009, window).has_value());
+  put({0x90, 0x90, 0x90, 0x90, 0x90, 0x0f, 0x05});
+  EXPECT_FALSE(sites.Replace(0x401009, window).has_value());
+  put({0x31, 0xc0, 0x0f, 0x05});  // no comparison behind it
+  EXPECT_FALSE(sites.Replace(0x401009, window).has_value());
+  put({0xb8, 39, 0, 0, 0, 0xcd, 0x80});  // another way to call
+  EXPECT_FALSE(sites.Replace(0x401009, window).has_value());
+  put({0xb8, 39, 0, 0, 0, 0x0f, 0x05});
+  EXPECT_FALSE(sites.Replace(0x401003, window).has_value()) << "across pages";
+  EXPECT_TRUE(sites.Replace(0x401009, window).has_value());
+  int more = 0;
+  for (uint64_t ip = 0x402009; sites.Replace(ip, window).has_value(); ip += 16) more++;
+  EXPECT_EQ(more, STUB_MAX_SITES - 32 - 1) << "the others are for reads";
+}
+
+// ---- abuse
+
+
+TEST_P(CallSitesTest, JumpsIntoTrampolinesAndStubCall) {
+  Guest guest;
+  guest.OnFiber([&] {
+    const uint64_t area = STUB_AREAS + STUB_AREA_SIZE + STUB_AREA_HEADER;
+    std::vector<uint64_t> targets;
+    for (int i = 0; i < STUB_TRAMPOLINE_SIZE; i += 3) targets.push_back(STUB_TRAMPOLINES + i);
+    for (uint64_t at = StubAddress(StubCall); at < StubAddress(StubCallEnd); at += 3) {
+      targets.push_back(at);
+    }
+    targets.push_back(STUB_TABLE);
+    // Some go round in circles.
+    Context* running = nullptr;
+    std::atomic<bool> stop = false;
+    std::thread interrupter([&] {
+      while (!stop) {
+        usleep(500);
+        KernelLock::Section section;
+        if (running != nullptr) running->Interrupt();
+      }
+    });
+    for (uint64_t target : targets) {
+      for (uint64_t value : {uint64_t{0}, area, area + 64, kData, ~uint64_t{0},
+                             uint64_t{STUB_TRAMPOLINES}}) {
+        for (uint64_t nr : {uint64_t{STUB_PARK}, uint64_t{STUB_DOORBELL}, uint64_t{39}}) {
+          Counting calls(guest, kCountCalls, kCallReturn);
+          Registers& registers = calls.context().mutable_registers();
+          registers.rip = target;
+          registers.rax = nr;
+          registers.r11 = registers.rcx = value;
+          registers.rdi = value;
+          running = &calls.context();
+          for (int i = 0; i < 3; i++) {
+            Event event = calls.context().Run(calls.space());
+            if (event.kind != Kind::kSyscall) break;
+            calls.context().SetResult(-ENOSYS);
+          }
+          running = nullptr;
+        }
+      }
+    }
+    {
+      KernelLock::Unlocked unlocked;
+      stop = true;
+      interrupter.join();
+    }
+    // The platform still works.
+    Counting calls(guest, kCountCalls, kCallReturn);
+    EXPECT_EQ(calls.RunCalls(100).kind, Kind::kSyscall);
+  });
+}
+
+// A second thread writes what it likes over the headers of both.
+GUEST(kScribble, R"(
+    mov $0x7fffe1007800, %rbx
+    mov $0x7fffe100b800, %rbp
+1:  rdtsc
+    and $7, %eax
+    mov %eax, 24(%rbx)
+    mov %eax, 24(%rbp)
+    mov %rdx, 16(%rbx)
+    rdtsc
+    mov %rax, 32(%rbx)
+    mov %rax, 88(%rbx)
+    jmp 1b
+)");
+
+TEST_P(CallSitesTest, ScribblesOnPostedCalls) {
+  Guest guest;
+  guest.OnFiber([&] {
+    for (int round = 0; round < 20; round++) {
+      Counting calls(guest, kCountCalls, kCallReturn);
+      memcpy(guest.At(2 * kPage), kScribble.data(), kScribble.size());
+      CHECK_OK(calls.space().Map(kCode + kPage, kPage, guest.memory_fd(), 2 * kPage,
+                                 PROT_READ | PROT_EXEC, false));
+      auto other = guest.NewContext(kCode + kPage);
+      std::atomic<bool> done = false;
+      Fiber::Start([&] {
+        while (other->Run(calls.space()).kind == Kind::kSyscall) {
+        }
+        done = true;
+        done.notify_all();
+      });
+      for (int i = 0; i < 3000; i++) {
+        Event event = calls.context().Run(calls.space());
+        if (event.kind != Kind::kSyscall) break;
+        calls.context().SetResult(static_cast<int64_t>(event.args[0]));
+      }
+      other->Interrupt();
+      KernelLock::Unlocked unlocked;
+      Guest::Await(done);
+    }
+    Counting calls(guest, kCountCalls, kCallReturn);
+    EXPECT_EQ(calls.RunCalls(100).kind, Kind::kSyscall);
+  });
+}
+
+}  // namespace
+}  // namespace platform::systrap

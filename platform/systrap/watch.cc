@@ -1,0 +1,122 @@
+#include "platform/systrap/watch.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/event_loop.h"
+#include "platform/systrap/posted_call.h"
+#include "platform/systrap/stub_process.h"
+
+namespace platform::systrap {
+
+namespace {
+
+constexpr int64_t kQuick = 12'000;      // ns from one call to the next
+constexpr int kQuickCalls = 32;         // of them, to begin
+constexpr int64_t kFirstPause = 2'000'000, kLongestPause = 32'000'000;  // ns after it did not pay
+constexpr int64_t kPatience = 10'000;   // ns to look for a call, and more once it has paid:
+constexpr int64_t kSaved = 150;         // ns a call, a tenth of what was saved
+constexpr int64_t kMostPatience = 100'000;
+constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
+constexpr uint32_t kSpins = 500;        // at some 40 ns
+constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
+constexpr int kPaid = 200;              // calls after which having watched was right
+
+cpu_set_t processors;
+int most_watchers = 0;
+std::atomic<int> watchers{0};
+
+}  // namespace
+
+void Watch::Configure(bool allowed) {
+  if (!allowed || sched_getaffinity(0, sizeof processors, &processors) != 0) return;
+  // Never more than half of the machine, and none of a single processor.
+  most_watchers = CPU_COUNT(&processors) / 2;
+}
+
+void Watch::OnNotification(StubProcess& stub) {
+  if (most_watchers == 0 || thread_ != nullptr) return;
+  const int64_t now = base::MonotonicNow();
+  HostThread* thread = stub.last_thread();
+  if (thread != candidate_ || now - last_call_ > kQuick) {
+    candidate_ = thread;
+    quick_calls_ = 0;
+  }
+  quick_calls_++;
+  last_call_ = now;
+}
+
+void Watch::MaybeEnter(StubProcess& stub) {
+  if (thread_ != nullptr || quick_calls_ < kQuickCalls || last_call_ < not_before_) return;
+  if (candidate_ == nullptr || !candidate_->bound || stub.receiver().outstanding.load() != 1) return;
+  quick_calls_ = 0;
+  if (watchers.fetch_add(1) >= most_watchers) {
+    watchers.fetch_sub(1);
+    return;
+  }
+  thread_ = candidate_;
+  served_ = 0;
+  SetSpins(thread_->area(), kSpins);
+  // It notified on this processor. There it stays, or its wake-up would bring it along.
+  const int processor = sched_getcpu();
+  cpu_set_t here, others = processors;
+  CPU_ZERO(&here);
+  CPU_SET(processor, &here);
+  CPU_CLR(processor, &others);
+  (void)sched_setaffinity(thread_->tid, sizeof here, &here);
+  (void)sched_setaffinity(0, sizeof others, &others);
+}
+
+void Watch::Leave() {
+  if (thread_ == nullptr) return;
+  SetSpins(thread_->area(), 0);
+  (void)sched_setaffinity(thread_->tid, sizeof processors, &processors);
+  (void)sched_setaffinity(0, sizeof processors, &processors);
+  thread_ = candidate_ = nullptr;
+  watchers.fetch_sub(1);
+}
+
+void Watch::Fail() {
+  pause_ = served_ >= kPaid ? 0 : std::clamp(2 * pause_, kFirstPause, kLongestPause);
+  not_before_ = base::MonotonicNow() + pause_;
+  Leave();
+}
+
+HostThread* Watch::Look(StubProcess& stub) {
+  if (thread_ == nullptr) return nullptr;
+  // Other threads that run may have something to say, too.
+  if (stub.receiver().outstanding.load() != 1) {
+    Fail();
+    return nullptr;
+  }
+  // It went to sleep before it had its result, and is about to say so.
+  if (thread_->answered) return nullptr;
+  const StubArea area = thread_->area();
+  const int64_t start = base::MonotonicNow();
+  const int64_t patience =
+      served_ == 0 ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
+  for (int64_t now = start, last = start; now - start < patience;) {
+    for (int i = 0; i < 2; i++) {
+      if (HasPosted(area)) return thread_;
+      __builtin_ia32_pause();
+    }
+    last = now;
+    now = base::MonotonicNow();
+    if (now - last > kPreempted) {
+      Fail();
+      return nullptr;
+    }
+  }
+  Fail();
+  return nullptr;
+}
+
+void Watch::OnServed() {
+  served_++;
+  if (thread_ != nullptr && thread_->posted) {
+    SayBlocked(thread_->area());
+    Fail();
+  }
+}
+
+}  // namespace platform::systrap

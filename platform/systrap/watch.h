@@ -1,0 +1,49 @@
+#pragma once
+
+// A worker that watches one thread from another processor: while the thread makes one system call
+// after the other, it posts them (posted_call.h) and the worker looks for them, which saves both the
+// switch. That pays only on a processor that has nothing else to do, so it is left
+//   - when the thread makes no call for a while, a few times in a row,
+//   - when its call blocks: waking each other up is cheap on one processor only,
+//   - when the worker does not get the processor for itself,
+// and each time it did not pay the pause until the next attempt is twice as long.
+//
+// Belongs to one worker. Not under the kernel lock.
+
+#include <sched.h>
+
+#include <cstdint>
+
+namespace platform::systrap {
+
+class StubProcess;
+struct HostThread;
+
+class Watch {
+ public:
+  // Reads which processors there are; before the Sentry's filter. `allowed`: whether to watch at all.
+  static void Configure(bool allowed);
+
+  // A notification of the thread was served and is about to be answered.
+  void OnNotification(StubProcess& stub);
+  // Begins when it is time: moves the worker to another processor than that of the stopped thread,
+  // before the reply.
+  void MaybeEnter(StubProcess& stub);
+  // Waits a little for a posted call; the thread that has one.
+  HostThread* Look(StubProcess& stub);
+  // The call that Look found was served, or is waiting for something.
+  void OnServed();
+  void Leave();
+
+ private:
+  void Fail();
+
+  HostThread* thread_ = nullptr;  // watched
+  HostThread* candidate_ = nullptr;
+  int quick_calls_ = 0;  // of the candidate, in a row
+  int served_ = 0;
+  int64_t last_call_ = 0;
+  int64_t pause_ = 0, not_before_ = 0;
+};
+
+}  // namespace platform::systrap
