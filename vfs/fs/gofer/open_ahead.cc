@@ -35,8 +35,8 @@ Result<void> DirectoryInode::OpenFiles(std::string_view name) {
     }
     next_to_open_ = at;
   }
-  // The walk to a single one brings a handle too.
-  if (names.size() == 1) return {};
+  // The walk to a single one is one call too where we have a handle, and brings one for the file.
+  if (names.size() == 1 && has_handle()) return {};
 
   Way way = TRY(FindWay());
   Exchange exchange(connection());
