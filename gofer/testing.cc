@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -55,13 +56,17 @@ bool TempDirectory::Exists(std::string_view name) const {
   return lstat((*this / name).c_str(), &ignored) == 0;
 }
 
-TestGofer::TestGofer(std::vector<Export> exports, bool sandbox) {
+TestGofer::TestGofer(std::vector<Export> exports, bool sandbox, size_t max_files) {
   int pair[2];
   CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
   pid_ = fork();
   CHECK(pid_ >= 0);
   if (pid_ == 0) {
     close(pair[0]);
+    if (max_files != 0) {
+      rlimit limit{max_files, max_files};
+      CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    }
     base::LogInit(base::LogLevel::kWarning, STDERR_FILENO, "gofer");
     GoferMain({.socket_fd = pair[1],
                .exports = std::move(exports),

@@ -34,7 +34,8 @@ class TempDirectory {
 // A forked gofer; killed with the object.
 class TestGofer {
  public:
-  explicit TestGofer(std::vector<Export> exports, bool sandbox = true);
+  // `max_files`: its RLIMIT_NOFILE, unless 0.
+  explicit TestGofer(std::vector<Export> exports, bool sandbox = true, size_t max_files = 0);
   ~TestGofer();
   TestGofer(const TestGofer&) = delete;
   TestGofer& operator=(const TestGofer&) = delete;

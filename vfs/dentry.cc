@@ -60,6 +60,24 @@ void DentryCache::Trim() {
   }
 }
 
+size_t DentryCache::Shrink(size_t count) {
+  size_t dropped = 0;
+  for (size_t looks = size; looks > 0 && dropped < count && oldest_ != nullptr; looks--) {
+    Dentry& dentry = *oldest_;
+    if (dentry.refs() > 1 || dentry.mounts > 0) {
+      Unlink(dentry);
+      Link(dentry);
+      continue;
+    }
+    dentry.Unhash();
+    Remove(dentry);
+    dropped++;
+  }
+  return dropped;
+}
+
+size_t Dentry::ShrinkCache(size_t count) { return DentryCache::Get().Shrink(count); }
+
 void Dentry::SetCacheLimit(size_t limit) {
   DentryCache& cache = DentryCache::Get();
   cache.limit = limit;

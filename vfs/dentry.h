@@ -61,6 +61,8 @@ class Dentry : public RefCounted {
   // The bound on cached dentries of all file systems together, and how many there are.
   static void SetCacheLimit(size_t limit);
   static size_t CacheSize();
+  // Drops up to `count` cached dentries that nobody uses, for somebody who is short of what their inodes hold. Returns how many those were.
+  static size_t ShrinkCache(size_t count);
 
   int mounts = 0;  // how many mounts (in any namespace) sit on it
 

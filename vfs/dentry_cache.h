@@ -17,9 +17,11 @@ class DentryCache {
   // Drops the reference.
   void Remove(Dentry& dentry);
   void Trim();
+  // Drops up to `count` that nobody uses, oldest first. Returns how many those were.
+  size_t Shrink(size_t count);
 
   size_t size = 0;
-  size_t limit = 16384;
+  size_t limit = 32768;
 
  private:
   void Link(Dentry& dentry);

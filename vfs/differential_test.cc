@@ -396,7 +396,7 @@ void Compare(unsigned seed, bool many_users, Kind kind = Kind::kTmpfs) {
       if (kind == Kind::kOverlay && i % 100 == 0) {
         // Inodes come and go.
         Dentry::SetCacheLimit(0);
-        Dentry::SetCacheLimit(16384);
+        Dentry::SetCacheLimit(32768);
       }
       std::string got = OnOurs(contexts[calls[i].user], calls[i]);
       EXPECT_EQ(got, expected[i]) << "seed " << seed << " call " << i << ": " << Describe(calls[i]);

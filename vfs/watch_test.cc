@@ -79,7 +79,7 @@ TEST(WatchTest, OfAFile) {
     Recorder watch;
     watch.Attach(w.Place("/f"), IN_ALL_EVENTS & ~(IN_OPEN | IN_CLOSE));
     Dentry::SetCacheLimit(0);  // the watch keeps what it watches
-    Dentry::SetCacheLimit(16384);
+    Dentry::SetCacheLimit(32768);
     CHECK_OK(Link(w.context, w.Place("/f"), w.context, "/g"));
     CHECK_OK(Rename(w.context, "/f", w.context, "/h", 0));
     EXPECT_EQ(watch.Take(), "attrib move_self ");

@@ -77,8 +77,8 @@ std::map<std::string, uint8_t> Names(vfs::Inode& directory) {
 
 class ClientTest : public testing::Test {
  protected:
-  void Start(bool shared = false, size_t max_host_files = 0, bool read_only = false) {
-    gofer_.emplace(std::vector<gofer::Export>{{host_.path(), read_only}});
+  void Start(bool shared = false, size_t max_host_files = 0, bool read_only = false, size_t max_gofer_files = 0) {
+    gofer_.emplace(std::vector<gofer::Export>{{host_.path(), read_only}}, true, max_gofer_files);
     Connection::Prepare();
     connection_ = Connection::Create(gofer_->TakeSocket(), [this] { deaths_++; }, max_host_files);
     KernelLock::Section section;
@@ -673,6 +673,19 @@ TEST_F(ClientTest, ADeadGoferIsToldOfOnceAndCallsFail) {
     EXPECT_TRUE(connection_->dead());
     // Its descriptors go on working.
     EXPECT_EQ(ReadAll(**file), "x");
+  });
+}
+
+TEST_F(ClientTest, AServerWithoutDescriptorsGetsThoseOfTheCacheBack) {
+  for (int i = 0; i < 400; i++) host_.Write("f" + std::to_string(i), "");
+  Start(false, 0, false, 200);
+  OnFiber([&] {
+    // Each stays in the cache, with a handle.
+    for (int i = 0; i < 400; i++) {
+      auto dentry = fs_->root_dentry()->Child("f" + std::to_string(i));
+      ASSERT_TRUE(dentry.ok()) << i;
+      EXPECT_FALSE((*dentry)->negative());
+    }
   });
 }
 

@@ -9,6 +9,7 @@
 #include "base/host.h"
 #include "base/kernel_lock.h"
 #include "base/log.h"
+#include "vfs/dentry.h"
 #include "vfs/fs/gofer/host_file.h"
 
 namespace goferfs {
@@ -18,6 +19,8 @@ using gofer::kMaxMessage;
 namespace {
 // Handles to close go with a later request, once this many have come together.
 constexpr size_t kCloseBatch = 64;
+// So many cached dentries go at a time when the server has no descriptors left.
+constexpr size_t kShrinkBatch = 1024;
 
 size_t default_host_files = 400;
 }  // namespace
@@ -138,7 +141,11 @@ Result<gofer::Reader> Exchange::Run() {
     Result<gofer::Reader> in = Check(*size, request.id);
     if (in.ok()) return in;
     Errno error = in.error();
-    if ((error != Errno::kENFILE && error != Errno::kEMFILE) || connection_.closing_.empty()) return error;
+    if (error != Errno::kENFILE && error != Errno::kEMFILE) return error;
+    // Inodes that only the dentry cache holds have most of them.
+    while (connection_.closing_.empty() && vfs::Dentry::ShrinkCache(kShrinkBatch) > 0) {
+    }
+    if (connection_.closing_.empty()) return error;
     // The server has run out of descriptors while we sit on some that it may close.
     closing = connection_.TakeClosing();
     KernelLock::Unlocked unlocked;

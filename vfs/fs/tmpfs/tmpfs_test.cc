@@ -141,7 +141,7 @@ TEST(Tmpfs, SizeLimit) {
     EXPECT_EQ(ErrorOf(Mkdir(w.context, "/e", 0755)), Errno::kENOSPC);
     CHECK_OK(Rmdir(w.context, "/d"));
     Dentry::SetCacheLimit(0);
-    Dentry::SetCacheLimit(16384);
+    Dentry::SetCacheLimit(32768);
     EXPECT_EQ(ErrorOf(Mkdir(w.context, "/e", 0755)), Errno{});
     EXPECT_EQ(w.ns->root()->fs()->MountOptions(), "size=16k,nr_inodes=3");
   });
