@@ -1,6 +1,6 @@
 // What the calls that programs make most cost inside whatever runs this: prints "name nanoseconds", the best of five rounds.
 // With "floor" it prints instead what a seccomp user notification with synchronous wake-up costs here: the round trip that the
-// systrap platform is built on, without a kernel behind it. With "exit" it ends at once (start-up is timed from outside).
+// systrap platform is built on, without a kernel behind it. With "exit" it ends at once (start-up is timed from outside), with "idle" never.
 
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -226,6 +226,9 @@ void Floor() {
 
 int main(int argc, char** argv) {
   if (argc > 1 && strcmp(argv[1], "exit") == 0) return 0;
+  if (argc > 1 && strcmp(argv[1], "idle") == 0) {
+    for (;;) pause();
+  }
   if (argc > 1 && strcmp(argv[1], "floor") == 0) {
     Floor();
     return 0;
