@@ -299,7 +299,7 @@ void StubProcess::LeaveThread(HostThread& thread) {
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
   // thread.
   const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
-  thread.posted = false;
+  if (std::exchange(thread.posted, false)) receiver_.outstanding.fetch_add(1);
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
   Signal(thread);
@@ -397,6 +397,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   }
   if (thread->context != nullptr && thread->state == HostThread::State::kStopped &&
       std::exchange(thread->posted, false)) {
+    receiver_.outstanding.fetch_add(1);  // it was not when its call had been taken
     return thread->context->OnPostedStops(n);
   }
   if (thread->state != HostThread::State::kRunning || thread->context == nullptr) {
