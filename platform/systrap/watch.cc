@@ -18,7 +18,7 @@ constexpr int64_t kPatience = 10'000;   // ns to look for a call, and more once 
 constexpr int64_t kSaved = 150;         // ns a call, a tenth of what was saved
 constexpr int64_t kMostPatience = 100'000;
 constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
-constexpr uint32_t kSpins = 500;        // at some 40 ns
+constexpr uint32_t kSpins = 1500;       // at some 40 ns
 constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
 constexpr int kPaid = 200;              // calls after which having watched was right
 
