@@ -115,7 +115,7 @@ StubSpawnerStart:
         mov     $317, %eax              // seccomp
         mov     $1, %edi                // SECCOMP_SET_MODE_FILTER
         movabs  $STUB_CONFIG, %rdx
-        mov     48(%rdx), %rsi          // StubConfig::app_flags
+        mov     48(%rdx), %rsi          // StubConfig::listener_flags
         add     $32, %rdx               // StubConfig::app
         syscall
         movabs  $STUB_STACK, %rdx

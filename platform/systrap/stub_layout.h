@@ -112,7 +112,9 @@ struct StubConfig {
                                // helper's listener
   sock_fprog helper;           // the helper's final filter
   sock_fprog app;              // of all other threads
-  uint64_t app_flags;
+  // New, and killable: a call that the Sentry has received is not begun anew when somebody stops and
+  // continues the process, or freezes it.
+  uint64_t listener_flags;
 };
 
 // A slot of the control file: what one stub shares with the Sentry.

@@ -106,7 +106,7 @@ STUB_INLINE void SendReply(uint32_t slot, int error, int helper_listener, int ap
     }
   }
   if (error == 0) {
-    helper_listener = Call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+    helper_listener = Call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, config->listener_flags,
                            reinterpret_cast<long>(&config->helper_doorbell));
     if (helper_listener < 0) error = -helper_listener;
   }

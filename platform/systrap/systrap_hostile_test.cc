@@ -456,6 +456,33 @@ TEST(SystrapHostile, AStubKilledFromOutsideExits) {
   });
 }
 
+// As a debugger, an administrator or the freezer of a cgroup does it.
+TEST(SystrapHostile, AStubThatIsStoppedAndContinuedGoesOn) {
+  Guest guest;
+  std::atomic<bool> done = false;
+  Guest::Start(
+      [&] {
+        auto space = guest.NewSpace(kGetpid);
+        auto context = guest.NewContext();
+        for (int i = 0; i < 3000; i++) {
+          context->mutable_registers().rip = kCode;
+          CHECK_OK(space->Map(0x600000 + i % 7 * kPage, kPage, guest.memory_fd(), 0, PROT_READ, false));
+          if (i % 3 == 0) CHECK_OK(space->Unmap(0x600000, 7 * kPage));
+          CHECK_OK(space->Flush());
+          RunTo(*context, *space, Kind::kSyscall);
+        }
+        done = true;
+      },
+      done);
+  while (!done) {
+    for (int signal : {SIGSTOP, SIGCONT}) {
+      for (pid_t stub : Stubs()) kill(stub, signal);
+      usleep(300);
+    }
+  }
+  Guest::Await(done);
+}
+
 TEST(SystrapHostile, ASpaceThatGoesForcesItsThreadsOut) {
   Guest guest;
   std::atomic<bool> done = false;

@@ -41,7 +41,7 @@ Result<Fd> MakeCodeFile(const SyscallSet& full_state) {
   std::vector<char> image(STUB_CODE_SIZE + STUB_CONFIG_SIZE);
   memcpy(image.data(), __start_stub_text, code_size);
   auto* config = reinterpret_cast<StubConfig*>(image.data() + STUB_CODE_SIZE);
-  config->app_flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+  config->listener_flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
   size_t end = STUB_CODE_SIZE + sizeof(StubConfig);
   auto add = [&](sock_fprog& program, const std::vector<sock_filter>& filter) {
     const size_t size = filter.size() * sizeof(sock_filter);
