@@ -13,11 +13,12 @@ namespace {
 
 constexpr int64_t kQuick = 12'000;      // ns from one call to the next
 constexpr int kQuickCalls = 32;         // of them, to begin
-constexpr int64_t kFirstPause = 2'000'000, kLongestPause = 32'000'000;  // ns after it did not pay
+constexpr int64_t kFirstPause = 2'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
 constexpr int64_t kPatience = 10'000;   // ns to look for a call, and more once it has paid:
 constexpr int64_t kSaved = 150;         // ns a call, a tenth of what was saved
 constexpr int64_t kMostPatience = 100'000;
 constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
+constexpr int kSettled = 16;            // calls until that need not be considered any more
 constexpr uint32_t kSpins = 1500;       // at some 40 ns
 constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
 constexpr int kPaid = 200;              // calls after which having watched was right
@@ -94,7 +95,7 @@ HostThread* Watch::Look(StubProcess& stub) {
   const StubArea area = thread_->area();
   const int64_t start = base::MonotonicNow();
   const int64_t patience =
-      served_ == 0 ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
+      served_ < kSettled ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
   for (int64_t now = start, last = start; now - start < patience;) {
     for (int i = 0; i < 2; i++) {
       if (HasPosted(area)) return thread_;
