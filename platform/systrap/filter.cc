@@ -96,8 +96,7 @@ std::vector<sock_filter> HelperFilter() {
       Return(SECCOMP_RET_KILL_PROCESS),
       Load(kNrOffset),
   };
-  for (uint32_t nr :
-       {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_close, SYS_close_range, STUB_DOORBELL}) {
+  for (uint32_t nr : {SYS_mmap, SYS_munmap, SYS_mprotect, STUB_DOORBELL}) {
     filter.push_back(IfEqual(nr, 0, 1));
     filter.push_back(Return(SECCOMP_RET_ALLOW));
   }

@@ -25,7 +25,7 @@ namespace platform::systrap {
 namespace {
 
 constexpr int kMaxLeaveAttempts = 8;
-constexpr size_t kRetireCommands = 2;
+constexpr size_t kRetireCommands = 1;
 constexpr size_t kMaxUsedThreads = 8;  // of a stub that is used again
 
 bool AtSite(const seccomp_notif& n, char* site, uint32_t nr) {
@@ -122,6 +122,14 @@ Result<int> StubProcess::StubDescriptor(int fd) {
   new_descriptors_.push_back({commands_.size(), number, std::move(copy)});
   *oldest = {status.st_dev, status.st_ino, mode, ++descriptor_clock_};
   return number;
+}
+
+// Those that are to be put into the stub never will be.
+void StubProcess::ForgetQueuedDescriptors() {
+  for (const QueuedDescriptor& queued : new_descriptors_) {
+    descriptors_[queued.number - STUB_FIRST_CACHED_FD] = CachedDescriptor();
+  }
+  new_descriptors_.clear();
 }
 
 void StubProcess::Order(const StubCommand* commands, size_t count) {
@@ -454,11 +462,11 @@ void StubProcess::Retire() {
   // First take the memory away: nothing of the application can run on, whatever happens to its
   // threads.
   commands_.clear();
-  new_descriptors_.clear();
-  for (CachedDescriptor& entry : descriptors_) entry = CachedDescriptor();
+  ForgetQueuedDescriptors();
+  // Descriptors stay: the next address space mostly maps the same files, no application can use
+  // one, and handing one over costs two wake-ups, which may be across processors.
   const StubCommand commands[kRetireCommands] = {
       {SYS_munmap, {STUB_MIN_APP_ADDRESS, STUB_BASE - STUB_MIN_APP_ADDRESS}, 0},
-      {SYS_close_range, {STUB_FIRST_CACHED_FD, ~0u, 0}, 0},
   };
   const bool all_stopped = std::all_of(threads_.begin(), threads_.end(), [](const auto& thread) {
     return thread->state == HostThread::State::kIdle ||

@@ -139,6 +139,7 @@ class StubProcess : public RefCounted {
   Result<void> RunBatch();
   Result<void> RunCommands(const std::vector<StubCommand>& batch,
                            std::vector<QueuedDescriptor>& descriptors);
+  void ForgetQueuedDescriptors();
   void Order(const StubCommand* commands, size_t count);
   Result<void> ReceiveHelper(size_t ordered);
   // Starts a thread unless one is being started already; waiters are woken when it is idle.
