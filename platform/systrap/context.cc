@@ -284,6 +284,7 @@ void SystrapContext::TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint
   event_ = Event();
   event_.kind = Event::Kind::kSyscall;
   event_.nr = system_call_ = nr;
+  event_.compat = (nr & kX32Bit) != 0;
   std::copy(std::begin(args), std::end(args), event_.args);
   event_.ip = ip;
   result_ = -ENOSYS;
@@ -325,7 +326,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
   } else {
     const auto& a = n.data.args;
     TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, ip);
-    event_.compat = n.data.arch != AUDIT_ARCH_X86_64 || (n.data.nr & kX32Bit) != 0;
+    if (n.data.arch != AUDIT_ARCH_X86_64) event_.compat = true;
     event_.hot = !event_.compat && stub.CountCall(ip);
   }
   Deliver();
