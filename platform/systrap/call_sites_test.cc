@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "platform/systrap/guest_test_util.h"
+#include "platform/systrap/placement.h"
 #include "platform/systrap/watch.h"
 
 namespace platform::systrap {
@@ -100,7 +101,10 @@ class Counting {
 
 class CallSitesTest : public testing::TestWithParam<bool> {
  protected:
-  CallSitesTest() { Watch::Configure(GetParam()); }
+  CallSitesTest() {
+    Placement::Configure();
+    Watch::Configure(GetParam());
+  }
   ~CallSitesTest() override { Watch::Configure(false); }
 };
 INSTANTIATE_TEST_SUITE_P(, CallSitesTest, testing::Bool(), [](const auto& info) {

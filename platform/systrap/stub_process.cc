@@ -59,7 +59,7 @@ Result<RefPtr<StubProcess>> StubProcess::Adopt(StubPool& pool, uint32_t slot, Fd
   stub->helper_notification_ = notification.id;
   stub->pid_ = static_cast<pid_t>(notification.pid);
   stub->pidfd_ = Fd(TRY(HOST(static_cast<int>(syscall(SYS_pidfd_open, stub->pid_, 0)))));
-  stub->receiver_.outstanding = 1;  // the spawner is about to knock
+  stub->receiver_.outstanding.Add(1);  // the spawner is about to knock
   Serve(stub);
   return stub;
 }
@@ -225,7 +225,7 @@ void StubProcess::StartThread() {
   const uint64_t area = STUB_AREAS + uint64_t{STUB_AREA_SIZE} * spawning_;
   const stack_t stack = {reinterpret_cast<void*>(area), 0, STUB_AREA_HEADER};
   memcpy(local_ + STUB_NEXT_STACK, &stack, sizeof stack);
-  QueueReply(*this, std::exchange(spawner_notification_, 0), spawning_);
+  QueueReply(*this, nullptr, std::exchange(spawner_notification_, 0), spawning_);
 }
 
 // Unbinds other threads with this fs_base; whether there are any.
@@ -266,12 +266,13 @@ void StubProcess::Unbind(HostThread& thread) {
 void StubProcess::Resume(HostThread& thread, int64_t value) {
   thread.state = HostThread::State::kRunning;
   if (std::exchange(thread.posted, false)) {
-    receiver_.outstanding.fetch_add(1);
+    receiver_.outstanding.Add(1);
+    thread.placement.ResumeThere();
     thread.answered = Finish(thread.area(), value);
     thread.answer = value;
     return;
   }
-  QueueReply(*this, std::exchange(thread.notification, 0), value);
+  QueueReply(*this, &thread, std::exchange(thread.notification, 0), value);
 }
 
 void StubProcess::Signal(HostThread& thread) {
@@ -307,11 +308,11 @@ void StubProcess::LeaveThread(HostThread& thread) {
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
   // thread.
   const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
-  if (std::exchange(thread.posted, false)) receiver_.outstanding.fetch_add(1);
+  if (std::exchange(thread.posted, false)) receiver_.outstanding.Add(1);
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
   Signal(thread);
-  if (in_system_call) QueueReply(*this, std::exchange(thread.notification, 0), -EINTR);
+  if (in_system_call) QueueReply(*this, &thread, std::exchange(thread.notification, 0), -EINTR);
 }
 
 // ---- notifications
@@ -320,13 +321,13 @@ void StubProcess::OnSpawnerNotification(const seccomp_notif& n) {
   if (AtSite(n, StubCloneSite, SYS_clone) && spawning_ != 0 &&
       n.data.args[0] == STUB_CLONE_THREAD && n.data.args[1] == 0 && n.data.args[2] == 0 &&
       n.data.args[3] == 0 && n.data.args[4] == 0) {
-    receiver_.outstanding.fetch_add(1);  // of the new thread
+    receiver_.outstanding.Add(1);  // of the new thread
     QueueContinue(*this, n.id);
   } else if (AtSite(n, StubSpawnerSite, STUB_DOORBELL)) {
     spawner_notification_ = n.id;
     const int64_t error = static_cast<int64_t>(n.data.args[1]);
     if (error < 0 && spawning_ != 0) {
-      receiver_.outstanding.fetch_sub(1);
+      receiver_.outstanding.Add(-1);
       spawning_ = 0;
       spawn_error_ = static_cast<Errno>(-error);
     }
@@ -374,13 +375,14 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     last_ = thread = it->second;
   }
   thread->signalled_at = 0;
+  thread->placement.Stop();
   thread->notification = n.id;
   thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL);
   thread->frame = 0;
   if (std::exchange(thread->answered, false) && !thread->at_doorbell &&
       static_cast<uint32_t>(n.data.nr) == STUB_PARK) {
     // The result came while it went to sleep.
-    return QueueReply(*this, std::exchange(thread->notification, 0), thread->answer);
+    return QueueReply(*this, thread, std::exchange(thread->notification, 0), thread->answer);
   }
   if (thread->at_doorbell) {
     // The application may jump to the doorbell with anything in its registers.
@@ -397,7 +399,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
       FreeThread(*thread);
     } else if (thread->leave_attempts++ < kMaxLeaveAttempts) {
       Signal(*thread);
-      QueueReply(*this, std::exchange(thread->notification, 0), -EINTR);
+      QueueReply(*this, thread, std::exchange(thread->notification, 0), -EINTR);
     } else {
       Kill();
     }
@@ -405,7 +407,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   }
   if (thread->context != nullptr && thread->state == HostThread::State::kStopped &&
       std::exchange(thread->posted, false)) {
-    receiver_.outstanding.fetch_add(1);  // it was not when its call had been taken
+    receiver_.outstanding.Add(1);  // it was not when its call had been taken
     return thread->context->OnPostedStops(n);
   }
   if (thread->state != HostThread::State::kRunning || thread->context == nullptr) {
@@ -420,7 +422,8 @@ void StubProcess::TakePosted(HostThread& thread) {
   if (dead() || thread.state != HostThread::State::kRunning || thread.context == nullptr) return;
   std::optional<PostedCall> call = Take(thread.area());
   if (!call) return;
-  receiver_.outstanding.fetch_sub(1);
+  receiver_.outstanding.Add(-1);
+  thread.placement.Stop();
   thread.state = HostThread::State::kStopped;
   thread.posted = true;
   thread.at_doorbell = thread.answered = false;
@@ -433,6 +436,8 @@ void StubProcess::TakePosted(HostThread& thread) {
 void StubProcess::OnDeath() {
   if (dead_) return;
   dead_ = true;
+  receiver_.outstanding.Clear();
+  for (auto& thread : threads_) thread->placement.Stop();
   for (auto& thread : threads_) {
     if (thread->context != nullptr) thread->context->OnThreadGone();
     thread->context = nullptr;

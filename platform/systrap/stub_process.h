@@ -19,6 +19,7 @@
 #include "platform/systrap/call_sites.h"
 #include "platform/systrap/frame.h"
 #include "platform/systrap/listener.h"
+#include "platform/systrap/placement.h"
 #include "platform/systrap/stub_layout.h"
 #include "platform/systrap/worker.h"
 
@@ -53,6 +54,7 @@ struct HostThread {
   bool answered = false;
   int64_t answer = 0;
   int leave_attempts = 0;
+  Placement placement;
   // When the first interrupt signal that it has not reacted to was sent; 0: none.
   int64_t signalled_at = 0;
 
@@ -75,7 +77,7 @@ class StubProcess : public RefCounted {
 
   // The number of `fd` in the stub, put there by the next Flush unless it is there already.
   Result<int> StubDescriptor(int fd);
-  static constexpr int kMaxDescriptors = 16;
+  static constexpr int kMaxDescriptors = 64;
 
   // An idle thread; starts one when there is none (parks).
   Result<HostThread*> AcquireThread();

@@ -78,7 +78,7 @@ class Systrap : public Platform {
         SYS_futex,
         SYS_exit,  // workers
         SYS_sched_getaffinity,
-        SYS_sched_setaffinity,  // workers that watch a thread
+        SYS_sched_setaffinity,  // watching and placing threads
         SYS_gettid,
         SYS_clock_nanosleep,
     };
@@ -104,6 +104,7 @@ Result<std::unique_ptr<Platform>> Create(const Platform::Options& options) {
     return Errno::kENOSYS;
   }
   Listener::Probe();
+  Placement::Configure();
   Watch::Configure(options.may_spin);
   auto platform = std::make_unique<Systrap>(options);
   TRY(platform->Start(options));

@@ -23,16 +23,15 @@ constexpr uint32_t kSpins = 1500;       // at some 40 ns
 constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
 constexpr int kPaid = 200;              // calls after which having watched was right
 
-cpu_set_t processors;
 int most_watchers = 0;
 std::atomic<int> watchers{0};
 
 }  // namespace
 
 void Watch::Configure(bool allowed) {
-  if (!allowed || sched_getaffinity(0, sizeof processors, &processors) != 0) return;
+  if (!allowed) return;
   // Never more than half of the machine, and none of a single processor.
-  most_watchers = CPU_COUNT(&processors) / 2;
+  most_watchers = CPU_COUNT(&Placement::Processors()) / 2;
 }
 
 void Watch::OnNotification(StubProcess& stub) {
@@ -49,7 +48,7 @@ void Watch::OnNotification(StubProcess& stub) {
 
 void Watch::MaybeEnter(StubProcess& stub) {
   if (thread_ != nullptr || quick_calls_ < kQuickCalls || last_call_ < not_before_) return;
-  if (candidate_ == nullptr || !candidate_->bound || stub.receiver().outstanding.load() != 1) return;
+  if (candidate_ == nullptr || !candidate_->bound || RunningThreads::All() != 1) return;
   quick_calls_ = 0;
   if (watchers.fetch_add(1) >= most_watchers) {
     watchers.fetch_sub(1);
@@ -60,7 +59,7 @@ void Watch::MaybeEnter(StubProcess& stub) {
   SetSpins(thread_->area(), kSpins);
   // It notified on this processor. There it stays, or its wake-up would bring it along.
   const int processor = sched_getcpu();
-  cpu_set_t here, others = processors;
+  cpu_set_t here, others = Placement::Processors();
   CPU_ZERO(&here);
   CPU_SET(processor, &here);
   CPU_CLR(processor, &others);
@@ -71,6 +70,7 @@ void Watch::MaybeEnter(StubProcess& stub) {
 void Watch::Leave() {
   if (thread_ == nullptr) return;
   SetSpins(thread_->area(), 0);
+  const cpu_set_t& processors = Placement::Processors();
   (void)sched_setaffinity(thread_->tid, sizeof processors, &processors);
   (void)sched_setaffinity(0, sizeof processors, &processors);
   thread_ = candidate_ = nullptr;
@@ -85,8 +85,8 @@ void Watch::Fail() {
 
 HostThread* Watch::Look(StubProcess& stub) {
   if (thread_ == nullptr) return nullptr;
-  // Other threads that run may have something to say, too.
-  if (stub.receiver().outstanding.load() != 1) {
+  // Other threads need the processor, or have something to say.
+  if (RunningThreads::All() != 1) {
     Fail();
     return nullptr;
   }

@@ -21,7 +21,7 @@ struct HostThread;
 
 class Watch {
  public:
-  // Reads which processors there are; before the Sentry's filter. `allowed`: whether to watch at all.
+  // `allowed`: whether to watch at all. After Placement::Configure.
   static void Configure(bool allowed);
 
   // A notification of the thread was served and is about to be answered.

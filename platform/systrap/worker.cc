@@ -22,6 +22,7 @@ constexpr size_t kMaxSpareWorkers = 4;
 
 struct PendingReply {
   RefPtr<StubProcess> stub;
+  HostThread* thread;  // null: the spawner, or one that is being started
   uint64_t id;
   int64_t value;
   bool carry_on;
@@ -60,8 +61,8 @@ class Worker : public KernelLock::WorkerHooks {
     retired_ = true;
     assigned_.notify_one();
   }
-  void Queue(StubProcess& stub, uint64_t id, int64_t value, bool carry_on) {
-    replies_.push_back({RefPtr<StubProcess>(&stub), id, value, carry_on});
+  void Queue(StubProcess& stub, HostThread* thread, uint64_t id, int64_t value, bool carry_on) {
+    replies_.push_back({RefPtr<StubProcess>(&stub), thread, id, value, carry_on});
   }
 
   void OnBlock() override;
@@ -109,18 +110,21 @@ void SendReply(StubProcess& stub, uint64_t id, int64_t value, bool carry_on) {
   }
 }
 
-void QueueOrSend(StubProcess& stub, uint64_t id, int64_t value, bool carry_on) {
-  stub.receiver().outstanding.fetch_add(1);
+void QueueOrSend(StubProcess& stub, HostThread* thread, uint64_t id, int64_t value,
+                 bool carry_on) {
+  stub.receiver().outstanding.Add(1);
   EnsureReceiver(stub);
   if (Worker* worker = Worker::Current(); worker != nullptr) {
-    worker->Queue(stub, id, value, carry_on);
+    worker->Queue(stub, thread, id, value, carry_on);
   } else {
+    if (thread != nullptr) thread->placement.Resume();
     SendReply(stub, id, value, carry_on);
   }
 }
 
 }  // namespace
 
+std::atomic<int> RunningThreads::all_{0};
 Worker* Worker::Current() { return CurrentSlot(); }
 
 void Worker::Start() {
@@ -196,7 +200,7 @@ void Worker::ServeStub() {
       stub_->OnDeath();
       break;
     }
-    stub_->receiver().outstanding.fetch_sub(1);
+    stub_->receiver().outstanding.Add(-1);
     KernelLock::Section section;
     stub_->OnNotification(notification);
     watch_.OnNotification(*stub_);
@@ -206,8 +210,21 @@ void Worker::ServeStub() {
 }
 
 void Worker::FlushReplies() {
-  for (PendingReply& reply : replies_)
+  if (replies_.empty()) return;
+  for (PendingReply& reply : replies_) {
+    if (HostThread* thread = reply.thread; thread != nullptr) {
+      // Only who made the call: whom it woke will probably go on when the caller sleeps.
+      const int elsewhere = thread == stub_->last_thread() ? Placement::Elsewhere() : -1;
+      if (elsewhere >= 0) {
+        Placement::Sending sending(thread->tid, elsewhere);
+        thread->placement.ResumeAt(elsewhere);
+        SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
+        continue;
+      }
+      thread->placement.Resume();
+    }
     SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
+  }
   replies_.clear();
 }
 
@@ -216,7 +233,7 @@ void Worker::OnBlock() {
   if (!receiving_) return;
   ReceiverState& receiver = stub_->receiver();
   receiver.blocked.store(this);
-  if (receiver.outstanding.load() > 0) EnsureReceiver(*stub_);
+  if (receiver.outstanding.count() > 0) EnsureReceiver(*stub_);
 }
 
 void Worker::OnUnblock() {
@@ -241,10 +258,10 @@ void Assign(RefPtr<StubProcess> stub, Role role) {
   (new Worker(std::move(stub), role))->Start();
 }
 
-void QueueReply(StubProcess& stub, uint64_t id, int64_t value) {
-  QueueOrSend(stub, id, value, false);
+void QueueReply(StubProcess& stub, HostThread* thread, uint64_t id, int64_t value) {
+  QueueOrSend(stub, thread, id, value, false);
 }
-void QueueContinue(StubProcess& stub, uint64_t id) { QueueOrSend(stub, id, 0, true); }
+void QueueContinue(StubProcess& stub, uint64_t id) { QueueOrSend(stub, nullptr, id, 0, true); }
 
 int WorkerCount() { return Spares().count; }
 

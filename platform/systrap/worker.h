@@ -15,6 +15,26 @@ namespace platform::systrap {
 
 class StubProcess;
 class Worker;
+struct HostThread;
+
+// How many threads of a stub run (application code, mostly), and of all stubs together.
+class RunningThreads {
+ public:
+  ~RunningThreads() { Clear(); }
+  void Add(int count) {
+    count_ += count;
+    all_ += count;
+  }
+  // The stub is gone.
+  void Clear() { all_ -= count_.exchange(0); }
+  int count() const { return count_; }
+
+  static int All() { return all_; }
+
+ private:
+  std::atomic<int> count_{0};
+  static std::atomic<int> all_;
+};
 
 // Part of a StubProcess: who receives its notifications.
 struct ReceiverState {
@@ -23,7 +43,7 @@ struct ReceiverState {
   // A spare worker was told to look whether it still is.
   std::atomic<bool> offered{false};
   // Threads that may notify: replies sent less notifications received.
-  std::atomic<int> outstanding{0};
+  RunningThreads outstanding;
 };
 
 // Starts a worker for `stub`, or takes a spare one.
@@ -31,7 +51,8 @@ void Serve(base::RefPtr<StubProcess> stub);
 
 // Replies to a notification of `stub` when the calling worker has left the kernel lock, at once on
 // other threads.
-void QueueReply(StubProcess& stub, uint64_t id, int64_t value);
+// `thread`: which goes on then, null for the spawner.
+void QueueReply(StubProcess& stub, HostThread* thread, uint64_t id, int64_t value);
 void QueueContinue(StubProcess& stub, uint64_t id);
 
 // Workers that exist, for tests.

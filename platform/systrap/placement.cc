@@ -1,0 +1,72 @@
+#include "platform/systrap/placement.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace platform::systrap {
+
+namespace {
+
+// Ticks of the time stamp counter, some 50 us: shorter than a time slice, longer than it takes a
+// thread that wakes another one to go to sleep.
+constexpr int64_t kLong = 150'000;
+
+int64_t Now() { return static_cast<int64_t>(__builtin_ia32_rdtsc()); }
+
+cpu_set_t processors;
+
+}  // namespace
+
+std::array<Placement::Processor, Placement::kMost> Placement::table_;
+
+void Placement::Configure() {
+  if (sched_getaffinity(0, sizeof processors, &processors) != 0) CPU_ZERO(&processors);
+}
+
+const cpu_set_t& Placement::Processors() { return processors; }
+
+void Placement::Resume() { ResumeAt(sched_getcpu()); }
+
+void Placement::ResumeAt(int processor) {
+  processor_ = processor;
+  ResumeThere();
+}
+
+void Placement::ResumeThere() {
+  if (std::exchange(running_, true)) return;
+  resumed_at_ = Now();
+  Processor& processor = At(processor_);
+  processor.running++;
+  processor.resumed_at += resumed_at_;
+}
+
+void Placement::Stop() {
+  if (!std::exchange(running_, false)) return;
+  Processor& processor = At(processor_);
+  processor.running--;
+  processor.resumed_at -= resumed_at_;
+}
+
+int Placement::Elsewhere() {
+  const Processor& here = At(sched_getcpu());
+  const int others = here.running.load(std::memory_order_relaxed);
+  if (others <= 0) return -1;
+  if (Now() - here.resumed_at.load(std::memory_order_relaxed) / others < kLong) return -1;
+  for (int i = 0, left = CPU_COUNT(&processors); left > 0 && i < kMost; i++) {
+    if (!CPU_ISSET(i, &processors)) continue;
+    left--;
+    if (At(i).running.load(std::memory_order_relaxed) == 0) return i;
+  }
+  return -1;
+}
+
+Placement::Sending::Sending(pid_t tid, int processor) : tid_(tid) {
+  cpu_set_t there;
+  CPU_ZERO(&there);
+  CPU_SET(processor, &there);
+  (void)sched_setaffinity(tid, sizeof there, &there);
+}
+
+Placement::Sending::~Sending() { (void)sched_setaffinity(tid_, sizeof processors, &processors); }
+
+}  // namespace platform::systrap

@@ -1,0 +1,63 @@
+#pragma once
+
+// Which processors the application threads of all stubs run on. Synchronous wake-ups keep everybody
+// on the processor of whoever wakes him, which is what makes system calls cheap, and the host's
+// balancer takes its time to notice that another processor is idle. So a thread that makes a system
+// call where somebody else has been running for a while without making one is sent to a processor
+// where none is.
+//
+// Any thread of the Sentry, without a lock: what this says may be a little out of date.
+
+#include <sched.h>
+#include <sys/types.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace platform::systrap {
+
+// Of one thread.
+class Placement {
+ public:
+  // Reads which processors there are; before the Sentry's filter.
+  static void Configure();
+  // What Configure found.
+  static const cpu_set_t& Processors();
+
+  ~Placement() { Stop(); }
+
+  // The stopped thread goes on here, or where it was last.
+  void Resume();
+  void ResumeThere();
+  // It stopped, or is gone.
+  void Stop();
+
+  // A processor that the thread, which is about to go on, should be sent to; -1: none.
+  static int Elsewhere();
+  // Sends the stopped thread there: it goes on there, and may then run anywhere again.
+  class Sending {
+   public:
+    Sending(pid_t tid, int processor);
+    ~Sending();
+
+   private:
+    const pid_t tid_;
+  };
+  void ResumeAt(int processor);
+
+ private:
+  struct Processor {
+    std::atomic<int> running{0};
+    std::atomic<int64_t> resumed_at{0};  // the sum of their times
+  };
+  static constexpr int kMost = 256;
+  static Processor& At(int number) { return table_[number % kMost]; }
+  static std::array<Processor, kMost> table_;
+
+  int processor_ = 0;
+  int64_t resumed_at_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace platform::systrap

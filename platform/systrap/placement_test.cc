@@ -1,0 +1,57 @@
+#include "platform/systrap/placement.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace platform::systrap {
+namespace {
+
+class PlacementTest : public testing::Test {
+ protected:
+  PlacementTest() {
+    Placement::Configure();
+    // Here to stay, while the test looks.
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  }
+  ~PlacementTest() override {
+    sched_setaffinity(0, sizeof(cpu_set_t), &Placement::Processors());
+  }
+};
+
+TEST_F(PlacementTest, AloneNobodyIsSentAway) {
+  Placement thread;
+  thread.Resume();
+  usleep(1000);
+  thread.Stop();
+  EXPECT_EQ(Placement::Elsewhere(), -1);
+}
+
+TEST_F(PlacementTest, BesideOneThatWasJustResumedNobodyIsSentAway) {
+  Placement other;
+  other.Resume();
+  EXPECT_EQ(Placement::Elsewhere(), -1);
+}
+
+TEST_F(PlacementTest, BesideOneThatRunsForLongToAFreeProcessor) {
+  Placement other, third;
+  other.Resume();
+  usleep(2000);
+  const int elsewhere = Placement::Elsewhere();
+  if (CPU_COUNT(&Placement::Processors()) == 1) {
+    EXPECT_EQ(elsewhere, -1);
+    return;
+  }
+  EXPECT_NE(elsewhere, sched_getcpu());
+  EXPECT_TRUE(CPU_ISSET(elsewhere, &Placement::Processors()));
+  third.ResumeAt(elsewhere);
+  EXPECT_NE(Placement::Elsewhere(), elsewhere);
+  third.Stop();
+  other.Stop();
+  EXPECT_EQ(Placement::Elsewhere(), -1);
+}
+
+}  // namespace
+}  // namespace platform::systrap
