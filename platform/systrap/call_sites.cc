@@ -285,8 +285,7 @@ bool CallSites::GoOn(uint64_t rip, Registers& registers) const {
 bool CallSites::Normalise(const StubArea& area, bool taken, Registers& registers) const {
   if (count_ == 0 || registers.rip < STUB_CODE) return false;
   char* header = area.local + STUB_AREA_HEADER;
-  auto field = [&](int offset) {
-    uint64_t value;
+  auto field = [&]<class T = uint64_t>(int offset, T value = 0) {
     memcpy(&value, header + offset, sizeof value);
     return value;
   };
@@ -312,7 +311,7 @@ bool CallSites::Normalise(const StubArea& area, bool taken, Registers& registers
     uint32_t now = state.exchange(STUB_CALL_FREE);
     if (now == STUB_CALL_DONE) registers.rax = field(STUB_CALL_RESULT);
     if (now == STUB_CALL_DONE || taken) return GoOn(trampoline, registers);
-    registers.rax = field(STUB_CALL_NR);
+    registers.rax = field(STUB_CALL_NR, uint32_t{});
   }
   const Site* site = SiteAt(trampoline, &offset);
   if (site == nullptr) return false;

@@ -305,12 +305,12 @@ GUEST(kScribble, R"(
     mov $0x7fffe100b800, %rbp
 1:  rdtsc
     and $7, %eax
-    mov %eax, 24(%rbx)
-    mov %eax, 24(%rbp)
-    mov %rdx, 16(%rbx)
+    mov %eax, 64(%rbx)
+    mov %eax, 64(%rbp)
+    mov %rdx, 72(%rbx)
     rdtsc
-    mov %rax, 32(%rbx)
-    mov %rax, 88(%rbx)
+    mov %eax, 68(%rbx)
+    mov %rax, 120(%rbx)
     jmp 1b
 )");
 

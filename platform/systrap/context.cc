@@ -318,7 +318,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
     if (nr == STUB_PARK) {
       // Nobody took the call that it had posted.
       const PostedCall call = ReadPosted(thread_->area());
-      TakeSystemCall(static_cast<uint32_t>(call.nr), call.args, *return_address);
+      TakeSystemCall(call.nr, call.args, *return_address);
     } else {
       const auto& a = n.data.args;
       TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, *return_address);
@@ -334,7 +334,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
 
 void SystrapContext::OnPosted(const PostedCall& call) {
   std::optional<uint64_t> return_address = thread_->stub->sites().ReturnAddress(call.return_to);
-  TakeSystemCall(static_cast<uint32_t>(call.nr), call.args,
+  TakeSystemCall(call.nr, call.args,
                  return_address.value_or(call.return_to));
   Deliver();
 }

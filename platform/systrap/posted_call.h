@@ -4,11 +4,13 @@
 // processor: no trap and no switch. States and fields are in stub_layout.h, the thread's side is StubCall. The
 // area is within the application's reach: a call is copied once; a thread that plays with the state
 // gets no result, or a wrong one.
+//
+// That the Sentry has the call is not noted here, where it would cost another journey of the cache
+// line: a thread that parks meanwhile says so (HostThread::posted, answered).
 
 #include <atomic>
 #include <cstdint>
 #include <cstring>
-#include <optional>
 
 #include "platform/systrap/frame.h"
 #include "platform/systrap/stub_layout.h"
@@ -16,7 +18,7 @@
 namespace platform::systrap {
 
 struct PostedCall {
-  uint64_t nr;
+  uint32_t nr;
   uint64_t args[6];
   uint64_t return_to;  // in a trampoline
 };
@@ -31,8 +33,10 @@ inline bool HasPosted(const StubArea& area) {
 }
 
 // The thread shall post its calls and look so many times whether they are done before it parks; 0:
-// it shall not post.
+// it shall not post. The thread is stopped, or shall stop posting.
 inline void SetSpins(const StubArea& area, uint32_t spins) {
+  // What a thread left that ended while it waited.
+  if (spins != 0) CallState(area).store(STUB_CALL_FREE, std::memory_order_relaxed);
   std::atomic_ref<uint32_t>(
       *reinterpret_cast<uint32_t*>(area.local + STUB_AREA_HEADER + STUB_CALL_SPINS))
       .store(spins, std::memory_order_release);
@@ -47,17 +51,10 @@ inline PostedCall ReadPosted(const StubArea& area) {
   return call;
 }
 
-// The call, which the thread will not park with any more without saying so.
-inline std::optional<PostedCall> Take(const StubArea& area) {
-  uint32_t posted = STUB_CALL_POSTED;
-  if (!CallState(area).compare_exchange_strong(posted, STUB_CALL_TAKEN)) return std::nullopt;
-  return ReadPosted(area);
-}
-
-// The thread need not look for the result of the taken call any longer.
+// The thread need not look for the result any longer.
 inline void SayBlocked(const StubArea& area) {
-  uint32_t taken = STUB_CALL_TAKEN;
-  CallState(area).compare_exchange_strong(taken, STUB_CALL_BLOCKED);
+  uint32_t posted = STUB_CALL_POSTED;
+  CallState(area).compare_exchange_strong(posted, STUB_CALL_BLOCKED);
 }
 
 // Gives the result. True when the thread may not have seen it and will ask with STUB_PARK.

@@ -62,7 +62,7 @@ StubCallFallback:
         mov     STUB_CALL_RETURN(%r11), %rcx
         sub     $2, %rcx
         jmp     *%rcx
-2:      mov     %rax, STUB_CALL_NR(%r11)
+2:      mov     %eax, STUB_CALL_NR(%r11)
         mov     %rdi, STUB_CALL_ARGS(%r11)
         mov     %rsi, STUB_CALL_ARGS+8(%r11)
         mov     %rdx, STUB_CALL_ARGS+16(%r11)

@@ -44,22 +44,22 @@
 // Within an area: the alternate signal stack, then fs_base and gs_base to load, then the calls that
 // the thread makes through trampolines.
 #define STUB_AREA_HEADER (STUB_AREA_SIZE - 2048)
-#define STUB_CALL_RETURN 16     // where the trampoline goes on
-#define STUB_CALL_STATE 24      // STUB_CALL_POSTED etc.
-#define STUB_CALL_SPINS 28      // looks at a posted call's state before parking; 0: do not post
-#define STUB_CALL_NR 32
-#define STUB_CALL_ARGS 40
-#define STUB_CALL_RESULT 88
+#define STUB_CALL_SPINS 16      // looks at a posted call's state before parking; 0: do not post
+// A posted call is one cache line, which goes to the Sentry's processor and back.
+#define STUB_CALL_STATE 64      // STUB_CALL_POSTED etc.
+#define STUB_CALL_NR 68         // 32 bits
+#define STUB_CALL_RETURN 72     // where the trampoline goes on
+#define STUB_CALL_ARGS 80
+#define STUB_CALL_RESULT 120    // in place of the last argument
 #define STUB_CALL_ANSWERS 256   // 32 bits a number: 1 + the result of a call that needs no Sentry, or 0
 #define STUB_MAX_ANSWER 256
 
 // States of a call. The thread posts it and parks; the Sentry does the rest.
 #define STUB_CALL_FREE 0
 #define STUB_CALL_POSTED 1   // by the thread, which now waits for DONE
-#define STUB_CALL_TAKEN 2    // a worker has it
-#define STUB_CALL_BLOCKED 3  // it will take long
-#define STUB_CALL_DONE 4
-#define STUB_CALL_PARKED 5   // the thread gave up waiting and is about to make STUB_PARK
+#define STUB_CALL_BLOCKED 2  // it will take long
+#define STUB_CALL_DONE 3
+#define STUB_CALL_PARKED 4   // the thread gave up waiting and is about to make STUB_PARK
 
 // Within the command pages.
 #define STUB_NEXT_STACK 0  // stack_t of the thread to be started

@@ -418,17 +418,21 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   thread->context->OnNotification(n);
 }
 
-void StubProcess::TakePosted(HostThread& thread) {
-  if (dead() || thread.state != HostThread::State::kRunning || thread.context == nullptr) return;
-  std::optional<PostedCall> call = Take(thread.area());
-  if (!call) return;
+bool StubProcess::TakePosted(HostThread& thread) {
+  if (dead() || thread.state != HostThread::State::kRunning || thread.context == nullptr) {
+    return false;
+  }
+  const StubArea area = thread.area();
+  if (!HasPosted(area)) return false;
+  const PostedCall call = ReadPosted(area);
   receiver_.outstanding.Add(-1);
   thread.placement.Stop();
   thread.state = HostThread::State::kStopped;
   thread.posted = true;
   thread.at_doorbell = thread.answered = false;
   thread.notification = 0;
-  thread.context->OnPosted(*call);
+  thread.context->OnPosted(call);
+  return true;
 }
 
 // ---- the end

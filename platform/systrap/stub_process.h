@@ -97,8 +97,8 @@ class StubProcess : public RefCounted {
 
   // By the worker.
   void OnNotification(const seccomp_notif& notification);
-  // Takes the call that the thread has posted, if it still stands.
-  void TakePosted(HostThread& thread);
+  // Takes the call that the thread has posted; false when it does not stand any more.
+  bool TakePosted(HostThread& thread);
   void OnDeath();
 
   // Lets the thread, whose fs_base this is, find its area in trampolines. Not while another thread

@@ -112,12 +112,11 @@ HostThread* Watch::Look(StubProcess& stub) {
   return nullptr;
 }
 
-void Watch::OnServed() {
+void Watch::OnServed(bool taken) {
   served_++;
-  if (thread_ != nullptr && thread_->posted) {
-    SayBlocked(thread_->area());
-    Fail();
-  }
+  if (thread_ == nullptr || (taken && !thread_->posted)) return;
+  if (taken) SayBlocked(thread_->area());
+  Fail();
 }
 
 }  // namespace platform::systrap

@@ -31,8 +31,8 @@ class Watch {
   void MaybeEnter(StubProcess& stub);
   // Waits a little for a posted call; the thread that has one.
   HostThread* Look(StubProcess& stub);
-  // The call that Look found was served, or is waiting for something.
-  void OnServed();
+  // The call that Look found was served, or is waiting for something. Not `taken`: it is none any more.
+  void OnServed(bool taken);
   void Leave();
 
  private:

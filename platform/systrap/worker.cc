@@ -187,11 +187,12 @@ void Worker::ServeStub() {
     if (replies_.size() == 1) watch_.MaybeEnter(*stub_);
     FlushReplies();
     if (HostThread* thread = watch_.Look(*stub_)) {
+      bool taken;
       {
         KernelLock::Section section;
-        stub_->TakePosted(*thread);
+        taken = stub_->TakePosted(*thread);
       }
-      watch_.OnServed();
+      watch_.OnServed(taken);
       continue;
     }
     if (!stub_->app_listener().Receive(notification).ok()) {
