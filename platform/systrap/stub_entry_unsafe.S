@@ -55,8 +55,9 @@ StubCall:
         .globl StubCallAnswered
 StubCallAnswered:
         jmp     *STUB_CALL_RETURN(%r11)
-1:      cmpl    $0, STUB_CALL_SPINS(%r11)
-        jne     2f
+1:      mov     STUB_CALL_SPINS(%r11), %ecx  // once: the Sentry may set it to 0 at any time
+        test    %ecx, %ecx
+        jnz     2f
         .globl StubCallFallback
 StubCallFallback:
         mov     STUB_CALL_RETURN(%r11), %rcx
@@ -69,7 +70,6 @@ StubCallFallback:
         mov     %r10, STUB_CALL_ARGS+24(%r11)
         mov     %r8, STUB_CALL_ARGS+32(%r11)
         mov     %r9, STUB_CALL_ARGS+40(%r11)
-        mov     STUB_CALL_SPINS(%r11), %ecx
         movl    $STUB_CALL_POSTED, STUB_CALL_STATE(%r11)
         .globl StubCallPosted
 StubCallPosted:

@@ -20,6 +20,7 @@ constexpr int64_t kMostPatience = 100'000;
 constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
 constexpr int kSettled = 16;            // calls until that need not be considered any more
 constexpr uint32_t kSpins = 1500;       // at some 40 ns
+constexpr int64_t kCrowded = 100'000;   // ns in which a thread that was woken goes to sleep again
 constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
 constexpr int kPaid = 200;              // calls after which having watched was right
 
@@ -56,6 +57,7 @@ void Watch::MaybeEnter(StubProcess& stub) {
   }
   thread_ = candidate_;
   served_ = 0;
+  crowded_since_ = 0;
   SetSpins(thread_->area(), kSpins);
   // It notified on this processor. There it stays, or its wake-up would bring it along.
   const int processor = sched_getcpu();
@@ -85,8 +87,8 @@ void Watch::Fail() {
 
 HostThread* Watch::Look(StubProcess& stub) {
   if (thread_ == nullptr) return nullptr;
-  // Other threads need the processor, or have something to say.
-  if (RunningThreads::All() != 1) {
+  // Other threads of the stub may have something to say.
+  if (stub.receiver().outstanding.count() != 1) {
     Fail();
     return nullptr;
   }
@@ -94,6 +96,14 @@ HostThread* Watch::Look(StubProcess& stub) {
   if (thread_->answered) return nullptr;
   const StubArea area = thread_->area();
   const int64_t start = base::MonotonicNow();
+  if (RunningThreads::All() == 1) {
+    crowded_since_ = 0;
+  } else if (crowded_since_ == 0) {
+    crowded_since_ = start;
+  } else if (start - crowded_since_ > kCrowded) {
+    Fail();
+    return nullptr;
+  }
   const int64_t patience =
       served_ < kSettled ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
   for (int64_t now = start, last = start; now - start < patience;) {

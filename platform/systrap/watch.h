@@ -43,6 +43,7 @@ class Watch {
   int quick_calls_ = 0;  // of the candidate, in a row
   int served_ = 0;
   int64_t last_call_ = 0;
+  int64_t crowded_since_ = 0;  // other threads want to run, too; 0: none does
   int64_t pause_ = 0, not_before_ = 0;
 };
 
