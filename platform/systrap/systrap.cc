@@ -78,6 +78,7 @@ class Systrap : public Platform {
         SYS_futex,
         SYS_exit,  // workers
         SYS_sched_getaffinity,
+        SYS_sched_yield,
         SYS_sched_setaffinity,  // watching and placing threads
         SYS_gettid,
         SYS_clock_nanosleep,

@@ -20,7 +20,7 @@ constexpr int64_t kMostPatience = 100'000;
 constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
 constexpr int kSettled = 16;            // calls until that need not be considered any more
 constexpr uint32_t kSpins = 1500;       // at some 40 ns
-constexpr int64_t kCrowded = 100'000;   // ns in which a thread that was woken goes to sleep again
+constexpr int64_t kCrowded = 500'000;   // ns in which a thread that was woken goes to sleep again
 constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
 constexpr int kPaid = 200;              // calls after which having watched was right
 
@@ -111,6 +111,8 @@ HostThread* Watch::Look(StubProcess& stub) {
       if (HasPosted(area)) return thread_;
       __builtin_ia32_pause();
     }
+    // Whom the last call woke, on this processor, gets it for as long as it takes.
+    if (RunningThreads::All() > 1) sched_yield();
     last = now;
     now = base::MonotonicNow();
     if (now - last > kPreempted) {
