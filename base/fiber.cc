@@ -37,6 +37,14 @@ Fiber* ready_head = nullptr;
 Fiber* ready_tail = nullptr;
 std::vector<void*>* stack_pool = nullptr;
 
+// From the current fiber back to RunReady of its host thread, whose state `runner` is.
+void SwitchOut(RunnerState& runner) {
+  runner.current->parks++;
+  ctx::transfer_t back = ctx::jump_fcontext(runner.host_context, nullptr);
+  // Perhaps another thread than before.
+  static_cast<RunnerState*>(back.data)->host_context = back.fctx;
+}
+
 void* AllocateStack() {
   if (stack_pool != nullptr && !stack_pool->empty()) {
     void* stack = stack_pool->back();
@@ -77,20 +85,14 @@ Fiber* Fiber::Start(absl::AnyInvocable<void()> entry) {
 Fiber* Fiber::Current() { return Runner().current; }
 
 void FiberRunner::Trampoline(void* transfer_from, void* data) {
-  Runner().host_context = transfer_from;
-  auto* fiber = static_cast<Fiber*>(data);
+  auto* runner = static_cast<RunnerState*>(data);
+  runner->host_context = transfer_from;
+  Fiber* fiber = runner->current;
   fiber->entry_();
   fiber->entry_ = nullptr;
   fiber->done_ = true;
-  SwitchOut();
+  SwitchOut(Runner());
   abort();  // a finished fiber is never resumed
-}
-
-void FiberRunner::SwitchOut() {
-  Runner().current->parks++;
-  ctx::transfer_t back = ctx::jump_fcontext(Runner().host_context, nullptr);
-  // Perhaps another thread than before.
-  Runner().host_context = back.fctx;
 }
 
 void FiberRunner::Enqueue(Fiber* fiber) {
@@ -103,14 +105,15 @@ void FiberRunner::Enqueue(Fiber* fiber) {
 bool FiberRunner::HasReady() { return ready_head != nullptr; }
 
 void FiberRunner::RunReady() {
+  RunnerState& runner = Runner();  // here the host thread stays the same
   while (ready_head != nullptr) {
     Fiber* fiber = ready_head;
     ready_head = fiber->next_ready_;
     if (ready_head == nullptr) ready_tail = nullptr;
     fiber->state_ = Fiber::State::kRunning;
-    Runner().current = fiber;
-    ctx::transfer_t from = ctx::jump_fcontext(fiber->context_, fiber);
-    Runner().current = nullptr;
+    runner.current = fiber;
+    ctx::transfer_t from = ctx::jump_fcontext(fiber->context_, &runner);
+    runner.current = nullptr;
     if (fiber->done_) {
       FreeStack(fiber->stack_);
       delete fiber;
@@ -121,17 +124,19 @@ void FiberRunner::RunReady() {
 }
 
 void Fiber::Park() {
-  Fiber* self = Current();
+  RunnerState& runner = Runner();
+  Fiber* self = runner.current;
   if (self->woken_) {
     self->woken_ = false;
     return;
   }
   self->state_ = State::kParked;
-  FiberRunner::SwitchOut();
+  SwitchOut(runner);
 }
 
 WakeReason Fiber::Block(int64_t deadline_ns) {
-  Fiber* self = Current();
+  RunnerState& runner = Runner();
+  Fiber* self = runner.current;
   if (self->woken_) {
     self->woken_ = false;
     return WakeReason::kWoken;
@@ -140,7 +145,7 @@ WakeReason Fiber::Block(int64_t deadline_ns) {
   self->timed_out_ = false;
   if (deadline_ns == kNoDeadline) {
     self->state_ = State::kBlocked;
-    FiberRunner::SwitchOut();
+    SwitchOut(runner);
   } else {
     if (MonotonicNow() >= deadline_ns) return WakeReason::kTimedOut;
     Timer timer([self] {
@@ -149,7 +154,7 @@ WakeReason Fiber::Block(int64_t deadline_ns) {
     });
     timer.Arm(deadline_ns);
     self->state_ = State::kBlocked;
-    FiberRunner::SwitchOut();
+    SwitchOut(runner);
   }
   if (self->timed_out_) return WakeReason::kTimedOut;
   return self->interrupted_ ? WakeReason::kInterrupted : WakeReason::kWoken;

@@ -83,7 +83,6 @@ class FiberRunner {
  private:
   friend class Fiber;
   static void Enqueue(Fiber* fiber);
-  static void SwitchOut();
   static void Trampoline(void* transfer_from, void* data);
 };
 

@@ -99,8 +99,9 @@ class Context {
   virtual ~Context() = default;
 
   // Runs application code in `space` until an event. Parks the current fiber. On entry the registers are loaded if they
-  // were changed through mutable_registers(), else the pending system call returns what SetResult gave.
-  virtual Event Run(AddressSpace& space) = 0;
+  // were changed through mutable_registers(), else the pending system call returns what SetResult gave. The event is valid
+  // until the next Run.
+  virtual const Event& Run(AddressSpace& space) = 0;
 
   // Makes a running or next Run return kInterrupted soon (or with another event that was on its way). From any fiber or
   // host thread that holds the kernel lock.

@@ -52,7 +52,7 @@ PtraceContext::~PtraceContext() {
   Unbind();
 }
 
-Event PtraceContext::Run(AddressSpace& space) {
+const Event& PtraceContext::Run(AddressSpace& space) {
   auto& target = static_cast<PtraceAddressSpace&>(space);
   fiber_ = Fiber::Current();
   CHECK(fiber_ != nullptr);

@@ -17,7 +17,7 @@ class PtraceContext final : public Context {
   explicit PtraceContext(std::shared_ptr<Tracer> tracer);
   ~PtraceContext() override;
 
-  Event Run(AddressSpace& space) override;
+  const Event& Run(AddressSpace& space) override;
   void Interrupt() override;
   void SetResult(int64_t value) override;
   Result<void> EnsureRegisters() override;

@@ -34,20 +34,19 @@ int64_t HostResultValue(int64_t result) {
 
 SystrapContext::SystrapContext() : result_(-ENOSYS) {}
 
-Event SystrapContext::Run(AddressSpace& space) {
+const Event& SystrapContext::Run(AddressSpace& space) {
   StubProcess& stub = static_cast<SystrapAddressSpace&>(space).stub();
   if (thread_ != nullptr && thread_->stub != &stub) Release();
-  if (stub.has_changes() && !stub.Flush().ok()) return Exited();
+  if (stub.has_changes() && !stub.Flush().ok()) return event_ = Exited();
   if (thread_ != nullptr && !has_registers_ && (interrupt_ || registers_dirty_)) {
     const bool rewritten = registers_dirty_;
     const Registers wanted = registers_;
-    if (!EnsureRegisters().ok()) return Exited();
+    if (!EnsureRegisters().ok()) return event_ = Exited();
     if (rewritten) mutable_registers() = wanted;
   }
-  if (thread_ == nullptr && !Enter(stub).ok()) return Exited();
+  if (thread_ == nullptr && !Enter(stub).ok()) return event_ = Exited();
   if (std::exchange(interrupt_, false)) {
-    event_ = Event();
-    return event_;
+    return event_ = Event();
   }
   int64_t reply = HostResultValue(result_);
   if (thread_->at_doorbell) {
@@ -281,12 +280,12 @@ void SystrapContext::TakeSignal(const seccomp_notif& n) {
 }
 
 void SystrapContext::TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint64_t ip) {
-  event_ = Event();
   event_.kind = Event::Kind::kSyscall;
   event_.nr = system_call_ = nr;
   event_.compat = (nr & kX32Bit) != 0;
   std::copy(std::begin(args), std::end(args), event_.args);
   event_.ip = ip;
+  event_.hot = false;
   result_ = -ENOSYS;
 }
 

@@ -22,7 +22,7 @@ class SystrapContext : public Context {
   SystrapContext();
   ~SystrapContext() override { Release(); }
 
-  Event Run(AddressSpace& space) override;
+  const Event& Run(AddressSpace& space) override;
   void Interrupt() override;
   void SetResult(int64_t value) override;
   Result<void> EnsureRegisters() override;

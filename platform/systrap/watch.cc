@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
-#include "base/event_loop.h"
+#include "base/tick_clock.h"
 #include "platform/systrap/posted_call.h"
 #include "platform/systrap/stub_process.h"
 
@@ -37,7 +37,7 @@ void Watch::Configure(bool allowed) {
 
 void Watch::OnNotification(StubProcess& stub) {
   if (most_watchers == 0 || thread_ != nullptr) return;
-  const int64_t now = base::MonotonicNow();
+  const int64_t now = base::TickNow();
   HostThread* thread = stub.last_thread();
   if (thread != candidate_ || now - last_call_ > kQuick) {
     candidate_ = thread;
@@ -81,7 +81,7 @@ void Watch::Leave() {
 
 void Watch::Fail() {
   pause_ = served_ >= kPaid ? 0 : std::clamp(2 * pause_, kFirstPause, kLongestPause);
-  not_before_ = base::MonotonicNow() + pause_;
+  not_before_ = base::TickNow() + pause_;
   Leave();
 }
 
@@ -95,7 +95,7 @@ HostThread* Watch::Look(StubProcess& stub) {
   // It went to sleep before it had its result, and is about to say so.
   if (thread_->answered) return nullptr;
   const StubArea area = thread_->area();
-  const int64_t start = base::MonotonicNow();
+  const int64_t start = base::TickNow();
   if (RunningThreads::All() == 1) {
     crowded_since_ = 0;
   } else if (crowded_since_ == 0) {
@@ -114,7 +114,7 @@ HostThread* Watch::Look(StubProcess& stub) {
     // Whom the last call woke, on this processor, gets it for as long as it takes.
     if (RunningThreads::All() > 1) sched_yield();
     last = now;
-    now = base::MonotonicNow();
+    now = base::TickNow();
     if (now - last > kPreempted) {
       Fail();
       return nullptr;

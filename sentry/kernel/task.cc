@@ -1,7 +1,7 @@
 #include "sentry/kernel/task.h"
 
-#include "base/event_loop.h"
 #include "base/log.h"
+#include "base/tick_clock.h"
 #include "sentry/kernel/kernel.h"
 
 namespace kernel {
@@ -73,12 +73,12 @@ void Task::SetImage(RefPtr<mm::MemoryManager> memory, uint64_t entry, uint64_t s
 
 Usage Task::CurrentUsage() const {
   Usage now = usage;
-  if (in_app_) now.user_ns += base::MonotonicNow() - entered_app_ns_;
+  if (in_app_) now.user_ns += base::TickNow() - entered_app_ns_;
   return now;
 }
 
 void Task::RunLoop() {
-  left_app_ns_ = base::MonotonicNow();
+  left_app_ns_ = base::TickNow();
   uint64_t parks = fiber_->parks;
   while (PrepareReturn()) {
     if (restart_ != Errno{}) {
@@ -88,7 +88,7 @@ void Task::RunLoop() {
     }
     // Processor time is accounted by the clock: time between leaving application code and going back is the system's unless
     // the task waited, which shows in a park.
-    entered_app_ns_ = base::MonotonicNow();
+    entered_app_ns_ = base::TickNow();
     if (fiber_->parks == parks) {
       usage.system_ns += entered_app_ns_ - left_app_ns_;
     } else {
@@ -96,11 +96,11 @@ void Task::RunLoop() {
     }
     if (trace) [[unlikely]] trace->BeforeRun();
     in_app_ = true;
-    platform::Event event = context_->Run(memory_->space());
+    const platform::Event& event = context_->Run(memory_->space());
     in_app_ = false;
     if (!came_by.empty()) [[unlikely]] came_by.Notify(EPOLLIN);
     if (trace) [[unlikely]] trace->AfterRun();
-    left_app_ns_ = base::MonotonicNow();
+    left_app_ns_ = base::TickNow();
     usage.user_ns += left_app_ns_ - entered_app_ns_;
     parks = fiber_->parks;
     switch (event.kind) {

@@ -139,7 +139,6 @@ class Task : public RefCounted {
   void Kill();  // SIGKILL to this task alone, from the kernel
   int exit_status() const { return exit_status_; }
   bool in_app() const { return in_app_; }  // inside Context::Run
-  int64_t entered_app_ns() const { return entered_app_ns_; }
 
   // The system call at hand, for strace, /proc/PID/syscall and restarts.
   const platform::Event& syscall() const { return event_; }
@@ -235,7 +234,7 @@ class Task : public RefCounted {
   SignalSet blocked_ = 0, saved_mask_ = 0;
   bool have_saved_mask_ = false;
   bool in_app_ = false;  // inside Context::Run
-  int64_t entered_app_ns_ = 0, left_app_ns_ = 0;  // CLOCK_MONOTONIC
+  int64_t entered_app_ns_ = 0, left_app_ns_ = 0;  // base::TickNow
   bool keep_registers_ = false;
   bool exiting_ = false, killed_ = false;
   int exit_status_ = 0;
