@@ -28,16 +28,11 @@ const cpu_set_t& Placement::Processors() { return processors; }
 void Placement::Resume() { ResumeAt(sched_getcpu()); }
 
 void Placement::ResumeAt(int processor) {
-  processor_ = processor;
-  ResumeThere();
-}
-
-void Placement::ResumeThere() {
   if (std::exchange(running_, true)) return;
+  processor_ = processor;
   resumed_at_ = Now();
-  Processor& processor = At(processor_);
-  processor.running++;
-  processor.resumed_at += resumed_at_;
+  At(processor).running++;
+  At(processor).resumed_at += resumed_at_;
 }
 
 void Placement::Stop() {

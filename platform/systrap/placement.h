@@ -27,9 +27,8 @@ class Placement {
 
   ~Placement() { Stop(); }
 
-  // The stopped thread goes on here, or where it was last.
+  // The stopped thread goes on here.
   void Resume();
-  void ResumeThere();
   // It stopped, or is gone.
   void Stop();
 

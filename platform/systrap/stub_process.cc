@@ -267,7 +267,6 @@ void StubProcess::Resume(HostThread& thread, int64_t value) {
   thread.state = HostThread::State::kRunning;
   if (std::exchange(thread.posted, false)) {
     receiver_.outstanding.Add(1);
-    thread.placement.ResumeThere();
     thread.answered = Finish(thread.area(), value);
     thread.answer = value;
     return;
@@ -426,9 +425,8 @@ bool StubProcess::TakePosted(HostThread& thread) {
   if (!HasPosted(area)) return false;
   const PostedCall call = ReadPosted(area);
   receiver_.outstanding.Add(-1);
-  thread.placement.Stop();
   thread.state = HostThread::State::kStopped;
-  thread.posted = true;
+  thread.posted = true;  // its placement stays: it looks for the result on its processor
   thread.at_doorbell = thread.answered = false;
   thread.notification = 0;
   thread.context->OnPosted(call);
