@@ -15,6 +15,7 @@ namespace gofer {
 struct Node {
   Fd path;            // O_PATH | O_NOFOLLOW
   uint32_t type = 0;  // S_IFMT bits; constant for an inode
+  uint64_t dev = 0;
   uint32_t export_index = 0;
   bool read_only = false;
   // A listing in progress: the descriptor it is read from and the cookie that it stands at.

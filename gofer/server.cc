@@ -151,6 +151,8 @@ Result<void> Server::Dispatch(const RequestHeader& header, Reader& in, Writer& o
       return ReadDir(node, in, out);
     case Opcode::kOpenFiles:
       return OpenFiles(node, in, out, donated);
+    case Opcode::kStatFiles:
+      return StatFiles(node, in, out);
     case Opcode::kListTrees:
       return ListTrees(node, in, out);
     case Opcode::kStatFs:
@@ -178,6 +180,7 @@ Result<WireNode> Server::AddNode(const Node& parent, Fd path) {
   node.attributes = TRY(StatPath(path.get()));
   node.handle = TRY(handles_.Add({.path = std::move(path),
                                   .type = node.attributes.mode & S_IFMT,
+                                  .dev = node.attributes.dev,
                                   .export_index = parent.export_index,
                                   .read_only = parent.read_only}));
   return node;

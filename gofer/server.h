@@ -52,6 +52,7 @@ class Server {
   Outcome ReadDir(Node& node, Reader& in, Writer& out);
   // gofer/server_ahead.cc
   Outcome OpenFiles(Node& parent, Reader& in, Writer& out, Donated& donated);
+  Outcome StatFiles(Node& parent, Reader& in, Writer& out);
   Outcome ListTrees(Node& parent, Reader& in, Writer& out);
   Outcome ListMore(Reader& in, Writer& out);
   // gofer/server_create.cc
@@ -140,16 +141,5 @@ Result<Fd> OpenDirectoryAt(int parent, const char* name);
 Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access);
 Result<WireAttributes> StatPath(int path);
 Result<WireAttributes> StatChild(int parent, const char* name);
-
-// What getdents64(2) fills in.
-struct LinuxDirent {
-  uint64_t d_ino;
-  int64_t d_off;
-  uint16_t d_reclen;
-  uint8_t d_type;
-  char d_name[];
-};
-// An entry of a directory, for which there is room. Returns its mode, as far as that was asked for and is known.
-uint32_t PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out);
 
 }  // namespace gofer

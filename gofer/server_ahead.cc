@@ -49,17 +49,33 @@ Result<void> Server::OpenFiles(Node& parent, Reader& in, Writer& out, Donated& d
   return {};
 }
 
+Result<void> Server::StatFiles(Node& parent, Reader& in, Writer& out) {
+  auto request = in.Take<StatFilesRequest>();
+  if (!request || request->count == 0 || request->count > kMaxStatFiles || request->depth > kMaxWalkNames) return Malformed();
+  Names names = TRY(TakeNames(in, request->depth + request->count));
+  Fd held;
+  const int directory = TRY(WalkDown(parent, {names.data(), request->depth}, held));
+  for (std::string_view name : std::span(names).subspan(request->depth)) {
+    Result<WireAttributes> attributes = StatChild(directory, CName(name).get());
+    out.Put(attributes.ok() ? StatedFile{.error = 0, .attributes = *attributes}
+                            : StatedFile{.error = static_cast<int32_t>(attributes.error()), .attributes = {}});
+  }
+  return {};
+}
+
 Result<void> Server::ListTrees(Node& parent, Reader& in, Writer& out) {
   auto request = in.Take<ListTreesRequest>();
   if (!request || request->count == 0 || request->count > kMaxListTrees || request->depth > kMaxWalkNames) return Malformed();
   Names names = TRY(TakeNames(in, request->depth + request->count));
+  if (request->attributes > kLastAttributes) return Errno::kEINVAL;
   tree_.reset();
   Fd held;
   (void)TRY(WalkDown(parent, {names.data(), request->depth}, held));
   if (!held.valid()) held = TRY(parent.path.Dup());
   TreeWalk walk(std::move(held), {names.begin() + request->depth, names.end()});
-  TRY(walk.ListNext(out));
-  walk.Fill(out, request->budget);
+  auto attributes = static_cast<Attributes>(request->attributes);
+  TRY(walk.ListNext(out, attributes));
+  walk.Fill(out, request->budget, attributes);
   tree_ = std::move(walk);
   return {};
 }
@@ -67,7 +83,8 @@ Result<void> Server::ListTrees(Node& parent, Reader& in, Writer& out) {
 Result<void> Server::ListMore(Reader& in, Writer& out) {
   auto request = in.Take<ListMoreRequest>();
   if (!request || !Finished(in)) return Malformed();
-  if (tree_) tree_->Fill(out, request->budget);
+  if (request->attributes > kLastAttributes) return Errno::kEINVAL;
+  if (tree_) tree_->Fill(out, request->budget, static_cast<Attributes>(request->attributes));
   return {};
 }
 

@@ -140,6 +140,8 @@ class ServerTest : public testing::Test {
   std::optional<RawClient> client_;
 };
 
+constexpr auto kAll = static_cast<uint32_t>(Attributes::kAll);
+
 TEST_F(ServerTest, WalksSeveralComponentsAndOpensTheLast) {
   Handle root = client_->Attach();
   Reply reply = client_->Walk(root, {"dir", "sub", "file"}, kWalkOpen | O_RDONLY);
@@ -317,7 +319,8 @@ TEST_F(ServerTest, MalformedFramesEndTheService) {
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{0, 0})));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{2, 0}, "one")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{kMaxOpenFiles + 1, 0}) + std::string(200, '\0')));
-  EXPECT_TRUE(ends(maker.Frame(Opcode::kListTrees, root, ListTreesRequest{kMaxListTrees + 1, 0, 0}) + std::string(200, '\0')));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kStatFiles, root, StatFilesRequest{kMaxStatFiles + 1, 0}) + std::string(600, '\0')));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kListTrees, root, ListTreesRequest{kMaxListTrees + 1, 0, 0, kAll}) + std::string(200, '\0')));
   EXPECT_TRUE(ends(std::string(kMaxMessage + 1, 'x')));
 }
 
@@ -396,30 +399,38 @@ TEST_F(ServerTest, ListsABigDirectoryInBatches) {
   }
   Handle root = client_->Attach();
   WireNode big = client_->WalkOne(root, "big");
-  std::set<std::string> got;
-  int64_t cookie = 0;
-  int batches = 0;
-  for (bool end = false; !end;) {
-    Reply reply = client_->Call(Opcode::kReadDir, big.handle, ReadDirRequest{cookie, 1});
-    ASSERT_EQ(reply.error, 0);
-    Reader in(reply.body.data(), reply.body.size());
-    auto header = *in.Take<ReadDirReply>();
-    for (uint32_t i = 0; i < header.count; i++) {
-      auto entry = in.Take<WireDirent>();
-      ASSERT_TRUE(entry.has_value());
-      auto name = in.TakeBytes(entry->name_size);
-      ASSERT_TRUE(name.has_value());
-      EXPECT_TRUE(got.insert(std::string(*name)).second);
-      EXPECT_EQ(entry->has_attributes, 1);
-      EXPECT_EQ(entry->attributes.ino, entry->ino);
-      cookie = entry->next;
+  for (Attributes wanted : {Attributes::kNone, Attributes::kSome, Attributes::kAll}) {
+    std::set<std::string> got;
+    size_t with_attributes = 0;
+    int64_t cookie = 0;
+    int batches = 0;
+    for (bool end = false; !end;) {
+      Reply reply = client_->Call(Opcode::kReadDir, big.handle, ReadDirRequest{cookie, static_cast<uint32_t>(wanted)});
+      ASSERT_EQ(reply.error, 0);
+      Reader in(reply.body.data(), reply.body.size());
+      auto header = *in.Take<ReadDirReply>();
+      for (uint32_t i = 0; i < header.count; i++) {
+        auto entry = in.Take<WireDirent>();
+        ASSERT_TRUE(entry.has_value());
+        if (entry->has_attributes != 0) {
+          with_attributes++;
+          EXPECT_EQ(in.Take<WireAttributes>()->ino, entry->ino);
+        }
+        auto name = in.TakeBytes(entry->name_size);
+        ASSERT_TRUE(name.has_value());
+        EXPECT_TRUE(got.insert(std::string(*name)).second);
+        cookie = entry->next;
+      }
+      EXPECT_TRUE(in.AtEnd());
+      batches++;
+      end = header.end != 0;
     }
-    EXPECT_TRUE(in.AtEnd());
-    batches++;
-    end = header.end != 0;
+    EXPECT_EQ(got, expected);
+    EXPECT_GT(batches, 1);
+    // One file of a batch shows whether the numbers of the others are good.
+    size_t some = wanted == Attributes::kNone ? 0u : wanted == Attributes::kAll ? 3000u : static_cast<size_t>(batches);
+    EXPECT_EQ(with_attributes, some);
   }
-  EXPECT_EQ(got, expected);
-  EXPECT_GT(batches, 1);
 }
 
 TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
@@ -456,6 +467,23 @@ TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, top, OpenFilesRequest{1, 0}, "x").As<OpenedFile>().error, Error(Errno::kENOTDIR));
 }
 
+TEST_F(ServerTest, TellsOfSeveralNamesOfADirectory) {
+  root_.Write("dir/one", "1");
+  Handle root = client_->Attach();
+  Handle dir = client_->WalkOne(root, "dir").handle;
+  Reply reply = client_->Call(Opcode::kStatFiles, root, StatFilesRequest{4, 1}, "dir", "one", "none", "sub", "up");
+  ASSERT_EQ(reply.error, 0);
+  Reader in(reply.body.data(), reply.body.size());
+  EXPECT_EQ(in.Take<StatedFile>()->attributes.size, 1u);
+  EXPECT_EQ(in.Take<StatedFile>()->error, Error(Errno::kENOENT));
+  EXPECT_TRUE(S_ISDIR(in.Take<StatedFile>()->attributes.mode));
+  EXPECT_TRUE(S_ISLNK(in.Take<StatedFile>()->attributes.mode));
+  EXPECT_TRUE(in.AtEnd());
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 1}, "up", "top").As<StatedFile>().error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
+}
+
 TEST_F(ServerTest, ListsTreesDepthFirst) {
   root_.Mkdir("a");
   root_.Mkdir("a/b");
@@ -476,8 +504,9 @@ TEST_F(ServerTest, ListsTreesDepthFirst) {
       for (uint32_t i = 0; i < listing->count; i++) {
         auto entry = in.Take<WireDirent>();
         EXPECT_TRUE(entry.has_value());
-        names.insert(std::string(*in.TakeBytes(entry->name_size)));
         EXPECT_EQ(entry->has_attributes, 1);
+        EXPECT_TRUE(in.Take<WireAttributes>().has_value());
+        names.insert(std::string(*in.TakeBytes(entry->name_size)));
       }
     }
     EXPECT_TRUE(in.AtEnd());
@@ -485,31 +514,33 @@ TEST_F(ServerTest, ListsTreesDepthFirst) {
   };
   Handle root = client_->Attach();
   using Listings = std::vector<std::pair<uint64_t, std::set<std::string>>>;
-  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 65536}, "a", "c")),
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 65536, kAll}, "a", "c")),
             (Listings{{ino("a"), {"b", "link"}}, {ino("a/b"), {"file"}}, {ino("c"), {}}}));
-  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536}, "a", "b")), (Listings{{ino("a/b"), {"file"}}}));
-  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536}, "a", "link").error, 0);
-  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 2, 65536}, "dir", "up", "dir").error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536, kAll}, "a", "b")), (Listings{{ino("a/b"), {"file"}}}));
+  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 1, 65536, kAll}, "a", "link").error, 0);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 2, 65536, kAll}, "dir", "up", "dir").error, Error(Errno::kENOTDIR));
   // What cannot be listed is left out, unless it is the first.
-  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{4, 0, 65536}, "c", "top", "none", "a")).size(), 3u);
-  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0}, "a", "c")).size(), 1u);
-  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "top").error, Error(Errno::kENOTDIR));
-  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "absolute").error, 0);
-  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{4, 0, 65536, kAll}, "c", "top", "none", "a")).size(), 3u);
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0, kAll}, "a", "c")).size(), 1u);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536, kAll}, "top").error, Error(Errno::kENOTDIR));
+  EXPECT_NE(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536, kAll}, "absolute").error, 0);
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536, kAll}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, root, ListTreesRequest{1, 0, 65536, kAll + 1}, "a").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536, kAll + 1}).error, Error(Errno::kEINVAL));
 
   // In pieces.
-  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0}, "a", "c")).size(), 1u);
-  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{1})), (Listings{}));
-  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{60})), (Listings{{ino("a/b"), {"file"}}}));
-  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536})), (Listings{{ino("c"), {}}}));
-  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536})), (Listings{}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 0, kAll}, "a", "c")).size(), 1u);
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{1, kAll})), (Listings{}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{60, kAll})), (Listings{{ino("a/b"), {"file"}}}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536, kAll})), (Listings{{ino("c"), {}}}));
+  EXPECT_EQ(list(client_->Call(Opcode::kListMore, 0, ListMoreRequest{65536, kAll})), (Listings{}));
 
   // Only whole directories.
   root_.Mkdir("a/big");
   for (int i = 0; i < 1000; i++) root_.Write("a/big/file" + std::to_string(i), "");
-  EXPECT_LE(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 1 << 20}, "a", "c")).size(), 2u);
+  EXPECT_LE(list(client_->Call(Opcode::kListTrees, root, ListTreesRequest{2, 0, 1 << 20, kAll}, "a", "c")).size(), 2u);
   Handle a = client_->WalkOne(root, "a").handle;
-  EXPECT_EQ(client_->Call(Opcode::kListTrees, a, ListTreesRequest{1, 0, 0}, "big").error, Error(Errno::kEFBIG));
+  EXPECT_EQ(client_->Call(Opcode::kListTrees, a, ListTreesRequest{1, 0, 0, kAll}, "big").error, Error(Errno::kEFBIG));
 }
 
 // What follows the header of each opcode: bytes of the struct, names.
@@ -539,6 +570,7 @@ constexpr struct {
                {sizeof(XattrRequest), 1},
                {sizeof(SyncRequest), 0},
                {sizeof(OpenFilesRequest), 1},
+               {sizeof(StatFilesRequest), 1},
                {sizeof(ListTreesRequest), 1},
                {sizeof(ListMoreRequest), 0},
                {sizeof(CloseRequest), 0}};
@@ -560,7 +592,7 @@ TEST_F(ServerTest, SurvivesRandomRequests) {
       std::string frame = client.Frame(opcode, handle);
       size_t body = kShapes[static_cast<size_t>(opcode) % std::size(kShapes)].body;
       for (size_t b = 0; b < body; b++) frame += static_cast<char>(random() % 16 == 0 ? random() : 0);
-      if (opcode == Opcode::kWalk || opcode == Opcode::kOpenFiles || opcode == Opcode::kListTrees) frame.replace(sizeof(RequestHeader), 4, std::string("\1\0\0\0", 4));
+      if (opcode == Opcode::kWalk || opcode == Opcode::kOpenFiles || opcode == Opcode::kStatFiles || opcode == Opcode::kListTrees) frame.replace(sizeof(RequestHeader), 4, std::string("\1\0\0\0", 4));
       // `reserved` and `target_size` stay zero, or most frames would only be malformed.
       if (body == sizeof(CreateRequest)) memset(&frame[sizeof(RequestHeader) + 12], 0, 4);
       if (opcode == Opcode::kSetXattr) memset(&frame[sizeof(RequestHeader) + 4], 0, 4);

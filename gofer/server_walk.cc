@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/host.h"
+#include "gofer/entry_writer.h"
 #include "gofer/server.h"
 
 namespace gofer {
@@ -96,24 +97,10 @@ Result<void> Server::Open(Node& node, Reader& in, Donated& donated) {
   return {};
 }
 
-uint32_t PutEntry(int directory, const LinuxDirent& entry, bool with_attributes, Writer& out) {
-  std::string_view name(entry.d_name);
-  WireDirent dirent{.next = entry.d_off, .ino = entry.d_ino, .type = entry.d_type, .name_size = static_cast<uint8_t>(name.size())};
-  if (with_attributes) {
-    Result<WireAttributes> attributes = StatChild(directory, entry.d_name);
-    if (attributes.ok()) {
-      dirent.has_attributes = 1;
-      dirent.attributes = *attributes;
-    }
-  }
-  out.Put(dirent);
-  out.PutBytes(name.data(), name.size());
-  return dirent.attributes.mode;
-}
-
 Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {
   auto request = in.Take<ReadDirRequest>();
   if (!request || !Finished(in)) return Malformed();
+  if (request->attributes > kLastAttributes) return Errno::kEINVAL;
   if (!S_ISDIR(node.type)) return Errno::kENOTDIR;
   // A listing of several batches goes on with one descriptor, since not every file system's cookies outlive it.
   if (!node.listing.valid() || request->cookie == 0 || request->cookie != node.listing_cookie) {
@@ -124,6 +111,7 @@ Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {
   ReadDirReply reply{};
   size_t header_at = out.Reserve<ReadDirReply>();
   // The entry that does not fit ends the batch; the next one begins there.
+  EntryWriter writer(node.path.get(), node.dev, static_cast<Attributes>(request->attributes), out);
   alignas(LinuxDirent) char buffer[16 * 1024];
   int64_t cookie = request->cookie;
   bool full = false;
@@ -138,11 +126,10 @@ Result<void> Server::ReadDir(Node& node, Reader& in, Writer& out) {
       at += entry->d_reclen;
       std::string_view name(entry->d_name);
       if (ValidName(name)) {
-        if (out.room() < sizeof(WireDirent) + name.size()) {
+        if (!writer.Put(*entry, name).ok()) {
           full = true;
           break;
         }
-        PutEntry(node.path.get(), *entry, request->want_attributes != 0, out);
         reply.count++;
       }
       cookie = entry->d_off;

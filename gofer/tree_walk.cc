@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/host.h"
+#include "gofer/entry_writer.h"
 #include "gofer/server.h"
 
 namespace gofer {
@@ -12,30 +13,37 @@ namespace gofer {
 namespace {
 
 template <class Visit>
-void ForEach(const char* entries, long size, Visit visit) {
+Result<void> ForEach(const char* entries, long size, Visit visit) {
   for (long at = 0; at < size;) {
     auto* entry = reinterpret_cast<const LinuxDirent*>(entries + at);
     at += entry->d_reclen;
     std::string_view name(entry->d_name);
-    if (ValidName(name)) visit(*entry, name);
+    if (ValidName(name)) TRY(visit(*entry, name));
   }
+  return {};
 }
 
 // Tells of all entries of a directory, and collects its subdirectories.
-Result<void> PutListing(int directory, const WireAttributes& attributes, Writer& out, std::vector<std::string>& subdirectories) {
+Result<void> PutListing(int directory, const WireAttributes& attributes, Attributes wanted, Writer& out,
+                        std::vector<std::string>& subdirectories) {
   WireListing listing{.dev = attributes.dev, .ino = attributes.ino, .count = 0};
   if (out.room() < sizeof listing) return Errno::kEFBIG;
   size_t header_at = out.Reserve<WireListing>();
+  EntryWriter writer(directory, attributes.dev, wanted, out);
   alignas(LinuxDirent) char buffer[16 * 1024];
   while (long size = TRY(HOST(syscall(SYS_getdents64, directory, buffer, sizeof buffer)))) {
     // Before anybody is asked for attributes.
     size_t needed = 0;
-    ForEach(buffer, size, [&](const LinuxDirent&, std::string_view name) { needed += sizeof(WireDirent) + name.size(); });
+    TRY(ForEach(buffer, size, [&](const LinuxDirent& entry, std::string_view name) -> Result<void> {
+      needed += writer.LeastSize(entry, name);
+      return {};
+    }));
     if (needed > out.room()) return Errno::kEFBIG;
-    ForEach(buffer, size, [&](const LinuxDirent& entry, std::string_view name) {
-      if (S_ISDIR(PutEntry(directory, entry, true, out))) subdirectories.emplace_back(name);
+    TRY(ForEach(buffer, size, [&](const LinuxDirent& entry, std::string_view name) -> Result<void> {
+      if (S_ISDIR(TRY(writer.Put(entry, name)))) subdirectories.emplace_back(name);
       listing.count++;
-    });
+      return {};
+    }));
   }
   out.Fill(header_at, listing);
   return {};
@@ -47,7 +55,7 @@ TreeWalk::TreeWalk(Fd directory, std::vector<std::string> names) {
   levels_.push_back({.directory = std::move(directory), .names = std::move(names)});
 }
 
-Result<void> TreeWalk::ListNext(Writer& out) {
+Result<void> TreeWalk::ListNext(Writer& out, Attributes wanted) {
   while (!levels_.empty() && levels_.back().next == levels_.back().names.size()) levels_.pop_back();
   if (levels_.empty()) return Errno::kENOENT;
   Level& level = levels_.back();
@@ -59,7 +67,7 @@ Result<void> TreeWalk::ListNext(Writer& out) {
     WireAttributes attributes = TRY(StatPath(below.directory.get()));
     below.dev = attributes.dev;
     if (level.dev != 0 && below.dev != level.dev) return Errno::kEXDEV;
-    return PutListing(below.directory.get(), attributes, out, below.names);
+    return PutListing(below.directory.get(), attributes, wanted, out, below.names);
   };
   Result<void> listed = list();
   if (!listed.ok()) out.Truncate(start);
@@ -69,9 +77,9 @@ Result<void> TreeWalk::ListNext(Writer& out) {
   return listed;
 }
 
-void TreeWalk::Fill(Writer& out, size_t size) {
+void TreeWalk::Fill(Writer& out, size_t size, Attributes attributes) {
   while (out.size() < size && !levels_.empty()) {
-    if (ListNext(out).error() != Errno::kEFBIG) continue;
+    if (ListNext(out, attributes).error() != Errno::kEFBIG) continue;
     if (out.size() > sizeof(ReplyHeader)) break;
     levels_.back().next++;
   }

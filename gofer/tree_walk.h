@@ -20,9 +20,9 @@ class TreeWalk {
 
   // Lists the next directory. EFBIG where there is no room for it, and it is still the next one then; ENOENT at the end. Other errors are of this
   // directory, which is left out.
-  Result<void> ListNext(Writer& out);
+  Result<void> ListNext(Writer& out, Attributes attributes);
   // Lists directories until the reply has this size, or is full. One that does not even fit into an empty reply is left out.
-  void Fill(Writer& out, size_t size);
+  void Fill(Writer& out, size_t size, Attributes attributes);
 
  private:
   struct Level {

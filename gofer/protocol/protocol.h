@@ -20,6 +20,7 @@ inline constexpr size_t kMaxXattrValue = 64 * 1024;
 inline constexpr size_t kMaxWalkNames = 64;
 inline constexpr size_t kMaxCloseHandles = 1024;
 inline constexpr size_t kMaxOpenFiles = 32;     // by one kOpenFiles
+inline constexpr size_t kMaxStatFiles = 256;    // by one kStatFiles
 inline constexpr size_t kMaxListTrees = 64;     // names of one kListTrees
 inline constexpr uint32_t kMaxTreeDepth = 16;   // how far below a name kListTrees goes
 
@@ -41,7 +42,7 @@ enum class Opcode : uint16_t {
   kSetAttr,     // SetAttrRequest -> WireAttributes
   kStat,        // nothing -> WireAttributes
   kReadLink,    // nothing -> bytes
-  kReadDir,     // ReadDirRequest -> ReadDirReply, WireDirent and name, ...
+  kReadDir,     // ReadDirRequest -> ReadDirReply, entries
   kStatFs,      // nothing -> WireStatFs
   kGetXattr,    // XattrRequest, name -> bytes
   kSetXattr,    // XattrRequest, name, value -> nothing
@@ -49,7 +50,8 @@ enum class Opcode : uint16_t {
   kRemoveXattr,  // XattrRequest, name -> nothing
   kSync,        // SyncRequest -> nothing
   kOpenFiles,   // OpenFilesRequest, path, names -> OpenedFile for each; descriptors (read-only) of those without an error, in order
-  kListTrees,   // ListTreesRequest, path, names -> WireListing, WireDirent and name, ...; then the next listing
+  kStatFiles,   // StatFilesRequest, path, names -> StatedFile for each
+  kListTrees,   // ListTreesRequest, path, names -> WireListing, entries; then the next listing
   kListMore,    // ListMoreRequest -> what follows the last kListTrees or kListMore, in the same form; nothing at the end; no handle
   kClose,       // CloseRequest, handles; has no reply
 };
@@ -147,14 +149,23 @@ struct [[gnu::packed]] SetAttrRequest {
   int64_t atime, mtime;
 };
 
+// Which entries of a listing come with attributes.
+enum class Attributes : uint32_t {
+  kNone,
+  kSome,  // all but regular files, where d_ino is what stat would say, as far as the first of them shows
+  kAll,
+};
+inline constexpr uint32_t kLastAttributes = static_cast<uint32_t>(Attributes::kAll);
+
 struct [[gnu::packed]] ReadDirRequest {
   int64_t cookie;  // 0: from the start; otherwise the next of an entry told before
-  uint32_t want_attributes;
+  uint32_t attributes;
 };
 struct [[gnu::packed]] ReadDirReply {
   uint32_t count;
   uint32_t end;  // 1: nothing follows these
 };
+// An entry is this, WireAttributes if it has some, and the name.
 struct [[gnu::packed]] WireDirent {
   int64_t next;
   uint64_t ino;
@@ -162,7 +173,6 @@ struct [[gnu::packed]] WireDirent {
   uint8_t name_size;
   uint8_t has_attributes;
   uint8_t reserved;
-  WireAttributes attributes;  // zeroes unless has_attributes
 };
 
 // Opens regular files of a directory. No handles are made.
@@ -175,6 +185,16 @@ struct [[gnu::packed]] OpenedFile {
   WireAttributes attributes;  // zeroes with an error
 };
 
+// Tells of names in a directory, without handles.
+struct [[gnu::packed]] StatFilesRequest {
+  uint16_t count;  // of names; 1 to kMaxStatFiles
+  uint16_t depth;  // as in OpenFilesRequest
+};
+struct [[gnu::packed]] StatedFile {
+  int32_t error;
+  WireAttributes attributes;  // zeroes with an error
+};
+
 // Lists subdirectories of a directory, and what is below them, as a walk through the tree would: a directory, then each of its
 // subdirectories with all below it, then the next name. No handles are made. Only whole directories are told of: one that does not fit into the
 // message ends the reply; when it is the first, the error is EFBIG. Directories on other devices are left out.
@@ -182,9 +202,11 @@ struct [[gnu::packed]] ListTreesRequest {
   uint16_t count;   // of names; 1 to kMaxListTrees
   uint16_t depth;   // as in OpenFilesRequest
   uint32_t budget;  // another directory is begun only while the reply is smaller than this
+  uint32_t attributes;
 };
 struct [[gnu::packed]] ListMoreRequest {
   uint32_t budget;
+  uint32_t attributes;
 };
 struct [[gnu::packed]] WireListing {
   uint64_t dev, ino;  // of the directory

@@ -3,12 +3,13 @@
 // What a directory contains, as a listing told: its names, and the attributes of the files until somebody asks for them.
 
 #include <list>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
 #include "base/ref.h"
 #include "gofer/protocol/protocol.h"
 
@@ -30,11 +31,19 @@ struct InodeKey {
 // The entries of a directory at one moment, in the host's order. Immutable once published; descriptions that read it share it.
 struct Listing : public RefCounted {
   struct Entry {
-    std::string name;
     uint64_t ino;  // as applications see it
+    size_t name_at;
+    uint8_t name_size;
     uint8_t type;  // DT_*
   };
+  void Add(std::string_view name, uint64_t ino, uint8_t type) {
+    entries.push_back({ino, names.size(), static_cast<uint8_t>(name.size()), type});
+    names += name;
+  }
+  std::string_view name(size_t index) const { return {names.data() + entries[index].name_at, entries[index].name_size}; }
+
   std::vector<Entry> entries;
+  std::string names;  // one after the other
 };
 
 // All names of a directory that only we change.
@@ -44,28 +53,34 @@ class Contents {
   static constexpr size_t kMaxNames = 32768;
 
   struct Known {
-    InodeKey key;      // zeroes: not known
-    uint64_t ino = 0;  // visible
+    // Whether the host has told more than what a listing without attributes does.
+    bool told() const { return key != InodeKey{}; }
+
+    InodeKey key;             // zeroes: not known
+    uint64_t ino = 0;         // visible
+    size_t name_at = 0;
+    uint32_t attributes = 0;  // where they are, plus 1; 0: there are none, or an inode was made of it, which knows better
+    uint8_t name_size = 0;
     uint8_t type = 0;
-    uint32_t index = 0;  // in the listing
-    // From the listing, until an inode was made of it, which knows better then.
-    std::unique_ptr<gofer::WireAttributes> attributes;
   };
 
-  Contents() = default;
+  Contents();
   ~Contents();
   Contents(const Contents&) = delete;
   Contents& operator=(const Contents&) = delete;
 
-  // Null for what is not there.
+  // Null for what is not there. Good until names are added or erased, like indices, which are those of the listing.
   Known* Find(std::string_view name);
-  size_t size() const { return names_.size(); }
+  Known& at(size_t index) { return known_[index]; }
+  size_t IndexOf(const Known& known) const { return static_cast<size_t>(&known - known_.data()); }
+  size_t size() const { return known_.size(); }
 
-  // Takes the attributes of a name that Find found; null when there are none (any more).
-  std::unique_ptr<gofer::WireAttributes> TakeAttributes(Known& known);
+  // Another name; null when it was there already.
+  Known* Add(std::string_view name, uint64_t ino, uint8_t type);
+  // Its attributes as the host tells them.
+  void Tell(Known& known, const gofer::WireAttributes& attributes, bool keep);
+  std::optional<gofer::WireAttributes> TakeAttributes(Known& known);
 
-  // Another entry; false when it was there already.
-  bool Add(const Listing::Entry& entry, const gofer::WireAttributes* attributes, bool keep_attributes);
   // A name is this file now, or is gone.
   void Set(std::string_view name, const InodeKey& key, uint64_t ino, uint8_t type);
   void Erase(std::string_view name);
@@ -75,18 +90,39 @@ class Contents {
   void SetListing(RefPtr<Listing> listing) { listing_ = std::move(listing); }
 
  private:
+  std::string_view NameOf(const Known& known) const { return {names_.data() + known.name_at, known.name_size}; }
   void DropAttributes();
+  void CompactNames();
 
-  absl::flat_hash_map<std::string, Known> names_;
-  RefPtr<Listing> listing_;  // null: to be made of names_
+  // The index finds positions in known_ by name.
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view name) const { return absl::Hash<absl::string_view>()({name.data(), name.size()}); }
+    size_t operator()(uint32_t at) const { return (*this)(of->NameOf(of->known_[at])); }
+    const Contents* of;
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(uint32_t a, uint32_t b) const { return a == b; }
+    bool operator()(uint32_t at, std::string_view name) const { return of->NameOf(of->known_[at]) == name; }
+    bool operator()(std::string_view name, uint32_t at) const { return (*this)(at, name); }
+    const Contents* of;
+  };
+
+  std::vector<Known> known_;
+  std::string names_;   // one after the other, and some that are erased
+  size_t erased_ = 0;   // bytes of those
+  absl::flat_hash_set<uint32_t, Hash, Equal> index_;
+  RefPtr<Listing> listing_;  // null: to be made of known_
 
   // Attributes that nobody has asked for, of all directories, and those that have some, oldest first. They are bounded, or a walk through a
   // big tree would fill the memory.
   using Holders = std::list<Contents*>;
   static Holders& AttributeHolders();
   static size_t attribute_count;
-  size_t attributes_ = 0;
-  Holders::iterator holder_;  // in the list while attributes_ > 0
+  std::vector<gofer::WireAttributes> attributes_;  // those that were taken too, until all are
+  size_t attributes_left_ = 0;
+  Holders::iterator holder_;  // in the list while attributes_left_ > 0
 };
 
 }  // namespace goferfs

@@ -35,9 +35,12 @@ void DirectoryInode::NoteName(std::string_view name, const GoferInode* child) {
   }
 }
 
-void DirectoryInode::NoteInode(std::string_view name) {
+void DirectoryInode::NoteInode(std::string_view name, const InodeKey& key) {
   if (contents_ == nullptr) return;
-  if (Contents::Known* known = contents_->Find(name)) (void)contents_->TakeAttributes(*known);
+  Contents::Known* known = contents_->Find(name);
+  if (known == nullptr) return;
+  (void)contents_->TakeAttributes(*known);
+  known->key = key;
 }
 
 GoferInode* DirectoryInode::InUse(const Contents::Known& known) const {
@@ -59,10 +62,15 @@ Result<RefPtr<vfs::Inode>> DirectoryInode::Lookup(std::string_view name) {
   if (contents_ != nullptr) {
     Contents::Known* known = contents_->Find(name);
     if (known == nullptr) return Errno::kENOENT;
-    if (auto attributes = contents_->TakeAttributes(*known)) {
-      return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
+    std::optional<WireAttributes> attributes = contents_->TakeAttributes(*known);
+    if (attributes) {
+      if (S_ISREG(attributes->mode)) gofer_fs().listed().NoteAttributesUsed();
+    } else if (GoferInode* inode = InUse(*known); inode != nullptr && inode->TryIncRef()) {
+      return RefPtr<vfs::Inode>::Adopt(inode);
+    } else if (!known->told()) {
+      attributes = StatFiles(name);
     }
-    if (GoferInode* inode = InUse(*known); inode != nullptr && inode->TryIncRef()) return RefPtr<vfs::Inode>::Adopt(inode);
+    if (attributes) return RefPtr<vfs::Inode>(TRY(gofer_fs().Instantiate(0, *attributes, this, name)));
   }
   Handle handle = TRY(EnsureHandle());
   WalkResult found = TRY(WalkOne(connection(), handle, name, 0));

@@ -4,6 +4,7 @@
 // brought: lookups of other names then fail, and the first lookup of each of these succeeds, without a call.
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,18 +42,22 @@ class DirectoryInode final : public GoferInode {
   Result<void> Sync();  // fsync(2)
 
   // Opens a file that has no handle for reading, by its name here. Where files are opened in the order of the listing, those that follow are opened
-  // with it, twice as many each time. RegularInode::AdoptFd is told of each.
-  Result<void> OpenFiles(std::string_view name);
+  // with it, twice as many each time. RegularInode::AdoptFd is told of each. False when another call does as well, and none was made.
+  Result<bool> OpenFiles(std::string_view name);
   // Lists a directory that has no handle, by its name here, and with it what follows when one goes through the tree (ListedAhead).
   Result<void> ListTrees(std::string_view name);
   // An inode stands for this name now, and knows better than a listing.
-  void NoteInode(std::string_view name);
+  void NoteInode(std::string_view name, const InodeKey& key);
   bool knows_contents() const { return contents_ != nullptr; }
   void AdoptContents(std::unique_ptr<Contents> contents) { contents_ = std::move(contents); }
 
  private:
   // The inode that a name of ours stands for; null when there is none.
   GoferInode* InUse(const Contents::Known& known) const;
+  // The attributes of a file, and with it of those that follow in the listing, for those who go through it: ls -l, tar. None where another call does
+  // as well, or something went wrong.
+  std::optional<gofer::WireAttributes> StatFiles(std::string_view name);
+  Result<std::optional<gofer::WireAttributes>> StatFilesCall(std::span<const std::string_view> names);
   Result<RefPtr<Listing>> ListByHandle();
   // The nearest directory with a handle, and the names from there to here: for calls that need no handle of this one.
   struct Way {
@@ -70,6 +75,7 @@ class DirectoryInode final : public GoferInode {
   std::unique_ptr<Contents> contents_;  // null: not all names are known
   uint64_t changes_ = 0;                // by us, so that a listing of several calls knows whether it is whole
   size_t next_to_open_ = 0;             // where in the listing the last call of OpenFiles ended
+  size_t next_to_stat_ = 0;             // and of StatFiles
 };
 
 class DirectoryDescription final : public vfs::FileDescription {

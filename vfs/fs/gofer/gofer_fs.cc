@@ -70,6 +70,10 @@ GoferInode* GoferFileSystem::Find(const InodeKey& key) const {
   return it == inodes_.end() ? nullptr : it->second;
 }
 
+bool GoferFileSystem::MayKeep(const WireAttributes& attributes) const {
+  return (attributes.nlink == 1 || S_ISDIR(attributes.mode)) && Find({attributes.dev, attributes.ino}) == nullptr;
+}
+
 void GoferFileSystem::KeepOpened(RefPtr<GoferInode> inode) {
   constexpr size_t kMaxOpened = 2 * gofer::kMaxOpenFiles;
   opened_.push_back(std::move(inode));
@@ -79,6 +83,11 @@ void GoferFileSystem::KeepOpened(RefPtr<GoferInode> inode) {
 size_t GoferFileSystem::NextOpenRun() {
   open_run_ = open_run_ == 0 ? 1 : std::min(2 * open_run_, gofer::kMaxOpenFiles);
   return open_run_;
+}
+
+size_t GoferFileSystem::NextStatRun(bool goes_on) {
+  stat_run_ = goes_on && stat_run_ != 0 ? std::min(16 * stat_run_, gofer::kMaxStatFiles) : 1;
+  return stat_run_;
 }
 
 void GoferFileSystem::NoteChange() {
@@ -105,7 +114,7 @@ Result<RefPtr<GoferInode>> GoferFileSystem::Instantiate(Handle handle, const Wir
       inode->Update(attributes);
       inode->AdoptHandle(handle);
       inode->SetLocation(parent, name);
-      if (parent != nullptr) parent->NoteInode(name);
+      if (parent != nullptr) parent->NoteInode(name, key);
       return inode;
     }
   }
@@ -135,7 +144,7 @@ Result<RefPtr<GoferInode>> GoferFileSystem::Instantiate(Handle handle, const Wir
   }
   inodes_[key] = inode.get();
   inode->SetLocation(parent, name);
-  if (parent != nullptr) parent->NoteInode(name);
+  if (parent != nullptr) parent->NoteInode(name, key);
   return inode;
 }
 

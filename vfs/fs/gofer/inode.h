@@ -50,10 +50,15 @@ class GoferFileSystem final : public vfs::FileSystem {
   // How many to open in one call: twice as many each time, in whatever directory, as long as each that is opened is the next of its directory.
   size_t NextOpenRun();
   void RestartOpenRun() { open_run_ = 0; }
+  // Likewise, how many to ask for the attributes of (DirectoryInode::StatFiles).
+  size_t NextStatRun(bool goes_on);
   // Directories that were listed before anybody asked (DirectoryInode::ListTrees).
   ListedAhead& listed() { return listed_; }
   // What an inode that exists is; null where there is none.
   GoferInode* Find(const InodeKey& key) const;
+  // Whether attributes may be kept until somebody asks for the file: those of a file with several names may change through the others before, and
+  // those of one that is in use by any.
+  bool MayKeep(const gofer::WireAttributes& attributes) const;
   // A name changed. What a walk, or an open, brought ahead may be wrong or in the way now.
   void NoteChange();
   // Data or attributes of a file changed: what a call under way says of it may be older.
@@ -76,7 +81,7 @@ class GoferFileSystem final : public vfs::FileSystem {
   std::deque<RefPtr<GoferInode>> opened_;
   ListedAhead listed_;
   uint64_t changes_ = 0;
-  size_t open_run_ = 0;
+  size_t open_run_ = 0, stat_run_ = 0;
 };
 
 class GoferInode : public vfs::Inode {

@@ -27,15 +27,26 @@ class ListedAhead {
   uint32_t NextBudget();
   void Restart() { run_ = 0; }
 
+  // Which attributes to ask for: of regular files while somebody uses them.
+  gofer::Attributes Wanted() const { return wanted_for_ > 0 ? gofer::Attributes::kAll : gofer::Attributes::kSome; }
+  void NoteAttributesUsed() { wanted_for_ = kWantedFor; }
+
   // Whether any directory was listed since this was asked last: there is no use in going on otherwise.
-  void NoteUsed() { used_ = true; }
+  void NoteUsed() {
+    used_ = true;
+    if (wanted_for_ > 0) wanted_for_--;
+  }
   bool TakeUsed() { return std::exchange(used_, false); }
 
  private:
+  // So many more directories, after the last whose files were asked for.
+  static constexpr int kWantedFor = 8;
+
   absl::flat_hash_map<InodeKey, std::unique_ptr<Contents>> directories_;
   std::deque<InodeKey> order_;  // oldest first; some may be gone
   int run_ = 0;
   bool used_ = false;
+  int wanted_for_ = 0;
 };
 
 }  // namespace goferfs

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "vfs/fs/gofer/directory.h"
 
@@ -18,26 +19,25 @@ constexpr size_t kMaxEntries = size_t{1} << 24;
 // Offsets of "." and ".." come first.
 constexpr int64_t kFirstEntry = 2;
 
-// Reads `count` entries of a reply: to `listing`, and to `contents` unless that is null. False when they are not to be remembered: a name came
-// twice, so the directory changes while we read it, or there are too many.
-Result<bool> TakeEntries(Exchange& exchange, Reader& in, uint32_t count, GoferFileSystem& fs, Listing& listing, Contents* contents,
+// Reads `count` entries of a directory on `dev`: to `listing`, and to `contents` unless that is null. False when they are not to be remembered: a
+// name came twice, so the directory changes while we read it, or there are too many.
+Result<bool> TakeEntries(Exchange& exchange, Reader& in, uint32_t count, uint64_t dev, GoferFileSystem& fs, Listing& listing, Contents* contents,
                          int64_t* cookie) {
   for (uint32_t i = 0; i < count; i++) {
     auto wire = TRY(exchange.Take<gofer::WireDirent>(in));
-    auto bytes = in.TakeBytes(wire.name_size);
-    if (!bytes || !gofer::ValidName(*bytes)) return exchange.Broken();
+    std::optional<gofer::WireAttributes> attributes;
+    if (wire.has_attributes != 0) attributes = TRY(exchange.Take<gofer::WireAttributes>(in));
+    auto name = in.TakeBytes(wire.name_size);
+    if (!name || !gofer::ValidName(*name)) return exchange.Broken();
     *cookie = wire.next;
-    Listing::Entry entry{std::string(*bytes), wire.ino, wire.type};
-    const gofer::WireAttributes* attributes = wire.has_attributes != 0 ? &wire.attributes : nullptr;
-    bool keep = false;
-    if (attributes != nullptr) {
-      entry.ino = fs.VisibleIno(attributes->dev, attributes->ino);
-      entry.type = static_cast<uint8_t>((attributes->mode & S_IFMT) >> 12);
-      // Files with several names may change through the others before anybody looks this one up, and those that are in use by any.
-      keep = (attributes->nlink == 1 || S_ISDIR(attributes->mode)) && fs.Find({attributes->dev, attributes->ino}) == nullptr;
+    uint64_t ino = attributes ? fs.VisibleIno(attributes->dev, attributes->ino) : fs.VisibleIno(dev, wire.ino);
+    uint8_t type = attributes ? static_cast<uint8_t>((attributes->mode & S_IFMT) >> 12) : wire.type;
+    if (contents != nullptr) {
+      Contents::Known* known = contents->Add(*name, ino, type);
+      if (known != nullptr && attributes) contents->Tell(*known, *attributes, fs.MayKeep(*attributes));
+      if (known == nullptr || contents->size() > Contents::kMaxNames) contents = nullptr;
     }
-    if (contents != nullptr && !(contents->Add(entry, attributes, keep) && contents->size() <= Contents::kMaxNames)) contents = nullptr;
-    listing.entries.push_back(std::move(entry));
+    listing.Add(*name, ino, type);
   }
   return contents != nullptr;
 }
@@ -49,7 +49,7 @@ Result<void> TakeListings(Exchange& exchange, Reader& in, GoferFileSystem& fs, u
     auto listed = MakeRef<Listing>();
     auto contents = std::make_unique<Contents>();
     int64_t cookie = 0;
-    bool whole = TRY(TakeEntries(exchange, in, header.count, fs, *listed, contents.get(), &cookie));
+    bool whole = TRY(TakeEntries(exchange, in, header.count, header.dev, fs, *listed, contents.get(), &cookie));
     if (!whole || changes != fs.changes()) continue;
     contents->SetListing(std::move(listed));
     InodeKey key{header.dev, header.ino};
@@ -67,7 +67,7 @@ Result<void> TakeListings(Exchange& exchange, Reader& in, GoferFileSystem& fs, u
 void ListMore(Exchange& exchange, GoferFileSystem& fs) {
   exchange.Then(&fs, [&fs](Exchange& next) {
     next.Begin(gofer::Opcode::kListMore, 0);
-    next.Put(gofer::ListMoreRequest{fs.listed().NextBudget()});
+    next.Put(gofer::ListMoreRequest{fs.listed().NextBudget(), static_cast<uint32_t>(fs.listed().Wanted())});
     next.Post(&fs, [&fs, changes = fs.changes()](Exchange& later, Reader& in) {
       bool end = in.AtEnd();
       if (TakeListings(later, in, fs, changes).ok() && !end && fs.listed().TakeUsed()) ListMore(later, fs);
@@ -113,11 +113,11 @@ Result<RefPtr<Listing>> DirectoryInode::ListByHandle() {
   for (bool end = false; !end;) {
     Exchange exchange(connection());
     exchange.Begin(gofer::Opcode::kReadDir, handle);
-    exchange.Put(gofer::ReadDirRequest{cookie, remember});
+    exchange.Put(gofer::ReadDirRequest{cookie, static_cast<uint32_t>(remember ? gofer_fs().listed().Wanted() : gofer::Attributes::kNone)});
     Reader in = TRY(exchange.Run());
     auto header = TRY(exchange.Take<gofer::ReadDirReply>(in));
     if (header.count == 0 && header.end == 0) return exchange.Broken();
-    remember = TRY(TakeEntries(exchange, in, header.count, gofer_fs(), *listing, remember ? contents.get() : nullptr, &cookie));
+    remember = TRY(TakeEntries(exchange, in, header.count, key().dev, gofer_fs(), *listing, remember ? contents.get() : nullptr, &cookie));
     if (listing->entries.size() > kMaxEntries) return exchange.Broken();
     end = header.end != 0;
   }
@@ -133,13 +133,12 @@ Result<void> DirectoryInode::ListTrees(std::string_view name) {
   absl::InlinedVector<std::string_view, 8> names{name};
   const uint32_t budget = gofer_fs().listed().NextFirstBudget();
   if (Contents::Known* first = listing ? contents_->Find(name) : nullptr; first != nullptr && budget > 0) {
-    for (size_t i = first->index + 1; i < listing->entries.size() && names.size() < gofer::kMaxListTrees; i++) {
-      const Listing::Entry& entry = listing->entries[i];
-      if (entry.type != DT_DIR) continue;
-      const InodeKey& key = contents_->Find(entry.name)->key;
+    for (size_t i = contents_->IndexOf(*first) + 1; i < listing->entries.size() && names.size() < gofer::kMaxListTrees; i++) {
+      if (listing->entries[i].type != DT_DIR) continue;
+      const InodeKey& key = contents_->at(i).key;
       GoferInode* known = gofer_fs().Find(key);
       if (known != nullptr ? known->type() == S_IFDIR && !static_cast<DirectoryInode*>(known)->knows_contents() : !gofer_fs().listed().Has(key)) {
-        names.push_back(entry.name);
+        names.push_back(listing->name(i));
       }
     }
   }
@@ -148,7 +147,8 @@ Result<void> DirectoryInode::ListTrees(std::string_view name) {
   uint64_t changes = gofer_fs().changes();
   Exchange exchange(connection());
   exchange.Begin(gofer::Opcode::kListTrees, way.handle);
-  exchange.Put(gofer::ListTreesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size()), budget});
+  exchange.Put(gofer::ListTreesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size()), budget,
+                                       static_cast<uint32_t>(gofer_fs().listed().Wanted())});
   for (const std::string& each : way.names) exchange.PutName(each);
   for (std::string_view each : names) exchange.PutName(each);
   Reader in = TRY(exchange.Run());
@@ -177,7 +177,7 @@ Result<void> DirectoryDescription::ReadDir(absl::FunctionRef<bool(const vfs::Dir
       size_t index = offset_ - kFirstEntry;
       if (index >= listing_->entries.size()) return {};
       const Listing::Entry& at = listing_->entries[index];
-      entry.name = at.name;
+      entry.name = listing_->name(index);
       entry.ino = at.ino;
       entry.type = at.type;
     }

@@ -1,5 +1,6 @@
 // A whole path in one round trip: walks along the components that the path walk is about to ask for, and opens the last.
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -46,8 +47,16 @@ void DirectoryInode::LookupAhead(std::string_view rest, int access) {
   if (contents_ == nullptr) connection().Settle();
   if (contents_ != nullptr) {
     Contents::Known* known = contents_->Find(names[0]);
-    // Lookup needs no call, and opening costs one then as it would here.
-    if (known == nullptr || (count == 1 && (known->attributes != nullptr || InUse(*known) != nullptr))) return;
+    if (known == nullptr) return;
+    if (count == 1) {
+      // Lookup needs no call, and opening costs one then as it would here.
+      if (InUse(*known) != nullptr) return;
+      if (access == O_RDONLY && known->type == DT_REG) {
+        Result<bool> opened = OpenFiles(names[0]);
+        if (!opened.ok() || *opened) return;
+      }
+      if (known->attributes != 0) return;
+    }
     (void)contents_->TakeAttributes(*known);
   }
   // What goes wrong here, goes wrong again in Lookup, which can say so.

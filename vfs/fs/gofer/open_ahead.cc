@@ -12,31 +12,31 @@ namespace goferfs {
 
 using gofer::Reader;
 
-Result<void> DirectoryInode::OpenFiles(std::string_view name) {
+Result<bool> DirectoryInode::OpenFiles(std::string_view name) {
   RefPtr<Listing> listing = contents_ != nullptr ? contents_->listing() : nullptr;
   absl::InlinedVector<std::string_view, 8> names{name};
   // Nobody is to lose the descriptors in use for those that may never be.
   const size_t most = std::min(gofer::kMaxOpenFiles, connection().host_files().limit() / 8);
   if (Contents::Known* first = listing ? contents_->Find(name) : nullptr) {
-    auto closed = [&](const Listing::Entry& entry) {
-      Contents::Known* known = entry.type == DT_REG ? contents_->Find(entry.name) : nullptr;
-      if (known == nullptr) return false;
-      GoferInode* inode = InUse(*known);
-      if (inode == nullptr) return known->attributes != nullptr;
+    auto closed = [&](size_t i) {
+      const Contents::Known& known = contents_->at(i);
+      if (known.type != DT_REG) return false;
+      GoferInode* inode = InUse(known);
+      if (inode == nullptr) return known.attributes != 0 || !known.told();
       return S_ISREG(inode->type()) && !static_cast<RegularInode*>(inode)->opened();
     };
-    size_t at = first->index;
+    size_t at = contents_->IndexOf(*first);
     bool goes_on = at >= next_to_open_;
-    for (size_t i = next_to_open_; goes_on && i < at; i++) goes_on = !closed(listing->entries[i]);
+    for (size_t i = next_to_open_; goes_on && i < at; i++) goes_on = !closed(i);
     if (!goes_on) gofer_fs().RestartOpenRun();
     const size_t wanted = std::min(gofer_fs().NextOpenRun(), most);
     for (at++; at < listing->entries.size() && names.size() < wanted; at++) {
-      if (closed(listing->entries[at])) names.push_back(listing->entries[at].name);
+      if (closed(at)) names.push_back(listing->name(at));
     }
     next_to_open_ = at;
   }
   // The walk to a single one is one call too where we have a handle, and brings one for the file.
-  if (names.size() == 1 && has_handle()) return {};
+  if (names.size() == 1 && has_handle()) return false;
 
   Way way = TRY(FindWay());
   Exchange exchange(connection());
@@ -56,7 +56,7 @@ Result<void> DirectoryInode::OpenFiles(std::string_view name) {
     static_cast<RegularInode&>(*inode).AdoptFd(std::move(fd), false);
     gofer_fs().KeepOpened(std::move(inode));
   }
-  return {};
+  return true;
 }
 
 }  // namespace goferfs
