@@ -267,6 +267,7 @@ void StubProcess::Resume(HostThread& thread, int64_t value) {
   thread.state = HostThread::State::kRunning;
   if (std::exchange(thread.posted, false)) {
     receiver_.outstanding.Add(1);
+    EnsureReceiver(*this);
     thread.answered = Finish(thread.area(), value);
     thread.answer = value;
     return;

@@ -94,14 +94,6 @@ thread_local Worker* current_worker = nullptr;
   return current_worker;
 }
 
-// Somebody must receive now that a thread of `stub` goes back to application code.
-void EnsureReceiver(StubProcess& stub) {
-  ReceiverState& receiver = stub.receiver();
-  if (receiver.blocked.load() != nullptr && !receiver.offered.exchange(true)) {
-    Assign(RefPtr<StubProcess>(&stub), Role::kCandidate);
-  }
-}
-
 void SendReply(StubProcess& stub, uint64_t id, int64_t value, bool carry_on) {
   if (carry_on) {
     stub.app_listener().Continue(id);
@@ -257,6 +249,13 @@ void Assign(RefPtr<StubProcess> stub, Role role) {
     }
   }
   (new Worker(std::move(stub), role))->Start();
+}
+
+void EnsureReceiver(StubProcess& stub) {
+  ReceiverState& receiver = stub.receiver();
+  if (receiver.blocked.load() != nullptr && !receiver.offered.exchange(true)) {
+    Assign(RefPtr<StubProcess>(&stub), Role::kCandidate);
+  }
 }
 
 void QueueReply(StubProcess& stub, HostThread* thread, uint64_t id, int64_t value) {

@@ -49,6 +49,10 @@ struct ReceiverState {
 // Starts a worker for `stub`, or takes a spare one.
 void Serve(base::RefPtr<StubProcess> stub);
 
+// Somebody must receive now that a thread of `stub` goes back to application code: it is counted in
+// `outstanding`.
+void EnsureReceiver(StubProcess& stub);
+
 // Replies to a notification of `stub` when the calling worker has left the kernel lock, at once on
 // other threads.
 // `thread`: which goes on then, null for the spawner.
