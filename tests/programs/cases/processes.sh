@@ -4,9 +4,9 @@ export LC_ALL=C
 sleep 31.5 & a=$!
 sleep 31.5 & b=$!
 ps -o args= -p $a; ps -o ppid= -p $b | tr -d ' ' | grep -cx $$; ps -o stat= -p $a | cut -c 1; ps -o comm=,nlwp= -p $a | sed 's/  */ /g'
-pgrep -f '^sleep 31.5' | wc -l; pgrep -P $$ sleep | wc -l; pidof sleep | wc -w | grep -c .
+pgrep -P $$ -f '^sleep 31.5' | wc -l; pgrep -P $$ sleep | wc -l; pidof sleep | wc -w | grep -c .
 renice -n 7 -p $a >/dev/null; ps -o ni= -p $a | tr -d ' '
-pkill -f '^sleep 31.5$'; wait $a; echo $?; wait $b; echo $?
+pkill -P $$ -f '^sleep 31.5$'; wait $a; echo $?; wait $b; echo $?
 ps -p $a >/dev/null || echo gone
 cat /proc/$$/comm; tr '\0' ' ' < /proc/$$/cmdline | cut -d' ' -f1; readlink /proc/$$/exe; readlink /proc/self/cwd | grep -c .; [ /proc/self/root -ef / ] && echo root
 grep -E '^(Name|State|Threads|Tgid|Uid|Gid):' /proc/$$/status | sed 's/State.*/State/;s/Tgid.*/Tgid/'
