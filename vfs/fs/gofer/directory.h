@@ -54,8 +54,8 @@ class DirectoryInode final : public GoferInode {
  private:
   // The inode that a name of ours stands for; null when there is none.
   GoferInode* InUse(const Contents::Known& known) const;
-  // The attributes of a file, and with it of those that follow in the listing, for those who go through it: ls -l, tar. None where another call does
-  // as well, or something went wrong.
+  // The attributes of a file, and of others with it: who asks for one mostly wants all, in an order of his own (ls -l, tar). None where another call
+  // does as well, or something went wrong.
   std::optional<gofer::WireAttributes> StatFiles(std::string_view name);
   Result<std::optional<gofer::WireAttributes>> StatFilesCall(std::span<const std::string_view> names);
   Result<RefPtr<Listing>> ListByHandle();
@@ -75,7 +75,7 @@ class DirectoryInode final : public GoferInode {
   std::unique_ptr<Contents> contents_;  // null: not all names are known
   uint64_t changes_ = 0;                // by us, so that a listing of several calls knows whether it is whole
   size_t next_to_open_ = 0;             // where in the listing the last call of OpenFiles ended
-  size_t next_to_stat_ = 0;             // and of StatFiles
+  size_t stat_run_ = 0;                 // how many the last call of StatFiles was to ask for
 };
 
 class DirectoryDescription final : public vfs::FileDescription {

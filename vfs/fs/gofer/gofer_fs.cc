@@ -85,11 +85,6 @@ size_t GoferFileSystem::NextOpenRun() {
   return open_run_;
 }
 
-size_t GoferFileSystem::NextStatRun(bool goes_on) {
-  stat_run_ = goes_on && stat_run_ != 0 ? std::min(16 * stat_run_, gofer::kMaxStatFiles) : 1;
-  return stat_run_;
-}
-
 void GoferFileSystem::NoteChange() {
   changes_++;
   ahead_.clear();

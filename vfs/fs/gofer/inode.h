@@ -50,8 +50,6 @@ class GoferFileSystem final : public vfs::FileSystem {
   // How many to open in one call: twice as many each time, in whatever directory, as long as each that is opened is the next of its directory.
   size_t NextOpenRun();
   void RestartOpenRun() { open_run_ = 0; }
-  // Likewise, how many to ask for the attributes of (DirectoryInode::StatFiles).
-  size_t NextStatRun(bool goes_on);
   // Directories that were listed before anybody asked (DirectoryInode::ListTrees).
   ListedAhead& listed() { return listed_; }
   // What an inode that exists is; null where there is none.
@@ -81,7 +79,7 @@ class GoferFileSystem final : public vfs::FileSystem {
   std::deque<RefPtr<GoferInode>> opened_;
   ListedAhead listed_;
   uint64_t changes_ = 0;
-  size_t open_run_ = 0, stat_run_ = 0;
+  size_t open_run_ = 0;
 };
 
 class GoferInode : public vfs::Inode {

@@ -10,19 +10,20 @@ using gofer::Reader;
 using gofer::WireAttributes;
 
 std::optional<WireAttributes> DirectoryInode::StatFiles(std::string_view name) {
+  constexpr size_t kFirst = 16;
+  stat_run_ = stat_run_ == 0 ? kFirst : gofer::kMaxStatFiles;
   RefPtr<Listing> listing = contents_->listing();
-  size_t at = contents_->IndexOf(*contents_->Find(name));
-  bool goes_on = at >= next_to_stat_;
-  for (size_t i = next_to_stat_; goes_on && i < at; i++) goes_on = contents_->at(i).told();
-  const size_t wanted = gofer_fs().NextStatRun(goes_on);
-  absl::InlinedVector<std::string_view, 16> names{name};
+  const size_t size = contents_->size();
+  absl::InlinedVector<std::string_view, kFirst> names{name};
   size_t room = gofer::kMaxMessage / 2;
-  for (at++; at < listing->entries.size() && names.size() < wanted && room > gofer::kMaxName; at++) {
+  // Those behind it, then those before it.
+  size_t at = contents_->IndexOf(*contents_->Find(name));
+  for (size_t i = 1; i < size && names.size() < stat_run_ && room > gofer::kMaxName; i++) {
+    at = at + 1 < size ? at + 1 : 0;
     if (contents_->at(at).told()) continue;
     names.push_back(listing->name(at));
     room -= names.back().size() + 1;
   }
-  next_to_stat_ = at;
   // The walk to a single one brings a handle too.
   if (names.size() == 1 && has_handle()) return std::nullopt;
   if (names.size() > 1) gofer_fs().listed().NoteAttributesUsed();
