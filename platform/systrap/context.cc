@@ -312,6 +312,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
   if (wait_ == Wait::kRegisters) return stub.Kill();  // it has blocked the interrupt signal
   const uint64_t ip = n.data.instruction_pointer;
   const auto nr = static_cast<uint32_t>(n.data.nr);
+  const auto& a = n.data.args;
   if (std::optional<uint64_t> return_address = stub.sites().ReturnAddress(ip)) {
     stub.Bind(*thread_, loaded_fs_base_);
     if (nr == STUB_PARK) {
@@ -319,11 +320,9 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
       const PostedCall call = ReadPosted(thread_->area());
       TakeSystemCall(call.nr, call.args, *return_address);
     } else {
-      const auto& a = n.data.args;
       TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, *return_address);
     }
   } else {
-    const auto& a = n.data.args;
     TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, ip);
     if (n.data.arch != AUDIT_ARCH_X86_64) event_.compat = true;
     event_.hot = !event_.compat && stub.CountCall(ip);
@@ -333,8 +332,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
 
 void SystrapContext::OnPosted(const PostedCall& call) {
   std::optional<uint64_t> return_address = thread_->stub->sites().ReturnAddress(call.return_to);
-  TakeSystemCall(call.nr, call.args,
-                 return_address.value_or(call.return_to));
+  TakeSystemCall(call.nr, call.args, return_address.value_or(call.return_to));
   Deliver();
 }
 

@@ -1,6 +1,5 @@
 #include "platform/systrap/placement.h"
 
-#include <algorithm>
 #include <utility>
 
 namespace platform::systrap {
@@ -55,13 +54,19 @@ int Placement::Elsewhere() {
   return -1;
 }
 
-Placement::Sending::Sending(pid_t tid, int processor) : tid_(tid) {
+void Placement::Pin(pid_t tid, int processor) {
   cpu_set_t there;
   CPU_ZERO(&there);
   CPU_SET(processor, &there);
   (void)sched_setaffinity(tid, sizeof there, &there);
 }
 
-Placement::Sending::~Sending() { (void)sched_setaffinity(tid_, sizeof processors, &processors); }
+void Placement::KeepOff(pid_t tid, int processor) {
+  cpu_set_t others = processors;
+  CPU_CLR(processor, &others);
+  (void)sched_setaffinity(tid, sizeof others, &others);
+}
+
+void Placement::Release(pid_t tid) { (void)sched_setaffinity(tid, sizeof processors, &processors); }
 
 }  // namespace platform::systrap

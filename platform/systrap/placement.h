@@ -34,16 +34,13 @@ class Placement {
 
   // A processor that the thread, which is about to go on, should be sent to; -1: none.
   static int Elsewhere();
-  // Sends the stopped thread there: it goes on there, and may then run anywhere again.
-  class Sending {
-   public:
-    Sending(pid_t tid, int processor);
-    ~Sending();
-
-   private:
-    const pid_t tid_;
-  };
+  // As Resume, for a thread that was pinned there.
   void ResumeAt(int processor);
+
+  // Lets a thread (0: the calling one) run on one processor only, on all but one, on all.
+  static void Pin(pid_t tid, int processor);
+  static void KeepOff(pid_t tid, int processor);
+  static void Release(pid_t tid);
 
  private:
   struct Processor {

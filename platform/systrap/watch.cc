@@ -30,9 +30,8 @@ std::atomic<int> watchers{0};
 }  // namespace
 
 void Watch::Configure(bool allowed) {
-  if (!allowed) return;
   // Never more than half of the machine, and none of a single processor.
-  most_watchers = CPU_COUNT(&Placement::Processors()) / 2;
+  most_watchers = allowed ? CPU_COUNT(&Placement::Processors()) / 2 : 0;
 }
 
 void Watch::OnNotification(StubProcess& stub) {
@@ -61,20 +60,15 @@ void Watch::MaybeEnter(StubProcess& stub) {
   SetSpins(thread_->area(), kSpins);
   // It notified on this processor. There it stays, or its wake-up would bring it along.
   const int processor = sched_getcpu();
-  cpu_set_t here, others = Placement::Processors();
-  CPU_ZERO(&here);
-  CPU_SET(processor, &here);
-  CPU_CLR(processor, &others);
-  (void)sched_setaffinity(thread_->tid, sizeof here, &here);
-  (void)sched_setaffinity(0, sizeof others, &others);
+  Placement::Pin(thread_->tid, processor);
+  Placement::KeepOff(0, processor);
 }
 
 void Watch::Leave() {
   if (thread_ == nullptr) return;
   SetSpins(thread_->area(), 0);
-  const cpu_set_t& processors = Placement::Processors();
-  (void)sched_setaffinity(thread_->tid, sizeof processors, &processors);
-  (void)sched_setaffinity(0, sizeof processors, &processors);
+  Placement::Release(thread_->tid);
+  Placement::Release(0);
   thread_ = candidate_ = nullptr;
   watchers.fetch_sub(1);
 }
@@ -88,40 +82,40 @@ void Watch::Fail() {
 HostThread* Watch::Look(StubProcess& stub) {
   if (thread_ == nullptr) return nullptr;
   // Other threads of the stub may have something to say.
-  if (stub.receiver().outstanding.count() != 1) {
-    Fail();
-    return nullptr;
-  }
+  const bool alone = stub.receiver().outstanding.count() == 1;
   // It went to sleep before it had its result, and is about to say so.
-  if (thread_->answered) return nullptr;
-  const StubArea area = thread_->area();
-  const int64_t start = base::TickNow();
+  if (alone && thread_->answered) return nullptr;
+  if (alone && WaitForCall()) return thread_;
+  Fail();
+  return nullptr;
+}
+
+bool Watch::IsCrowded(int64_t now) {
   if (RunningThreads::All() == 1) {
     crowded_since_ = 0;
   } else if (crowded_since_ == 0) {
-    crowded_since_ = start;
-  } else if (start - crowded_since_ > kCrowded) {
-    Fail();
-    return nullptr;
+    crowded_since_ = now;
   }
+  return crowded_since_ != 0 && now - crowded_since_ > kCrowded;
+}
+
+bool Watch::WaitForCall() {
+  const StubArea area = thread_->area();
+  const int64_t start = base::TickNow();
+  if (IsCrowded(start)) return false;
   const int64_t patience =
       served_ < kSettled ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
-  for (int64_t now = start, last = start; now - start < patience;) {
+  for (int64_t now = start, last = start; now - start < patience && now - last <= kPreempted;) {
     for (int i = 0; i < 2; i++) {
-      if (HasPosted(area)) return thread_;
+      if (HasPosted(area)) return true;
       __builtin_ia32_pause();
     }
     // Whom the last call woke, on this processor, gets it for as long as it takes.
     if (RunningThreads::All() > 1) sched_yield();
     last = now;
     now = base::TickNow();
-    if (now - last > kPreempted) {
-      Fail();
-      return nullptr;
-    }
   }
-  Fail();
-  return nullptr;
+  return false;
 }
 
 void Watch::OnServed(bool taken) {

@@ -3,9 +3,9 @@
 // A worker that watches one thread from another processor: while the thread makes one system call
 // after the other, it posts them (posted_call.h) and the worker looks for them, which saves both the
 // switch. That pays only on a processor that has nothing else to do, so it is left
-//   - when the thread makes no call for a while, a few times in a row,
+//   - when the thread makes no call for a while,
 //   - when its call blocks: waking each other up is cheap on one processor only,
-//   - when the worker does not get the processor for itself,
+//   - when other threads want to run for long, or the worker does not get the processor for itself,
 // and each time it did not pay the pause until the next attempt is twice as long.
 //
 // Belongs to one worker. Not under the kernel lock.
@@ -36,6 +36,8 @@ class Watch {
   void Leave();
 
  private:
+  bool IsCrowded(int64_t now);
+  bool WaitForCall();
   void Fail();
 
   HostThread* thread_ = nullptr;  // watched

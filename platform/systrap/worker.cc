@@ -209,9 +209,11 @@ void Worker::FlushReplies() {
       // Only who made the call: whom it woke will probably go on when the caller sleeps.
       const int elsewhere = thread == stub_->last_thread() ? Placement::Elsewhere() : -1;
       if (elsewhere >= 0) {
-        Placement::Sending sending(thread->tid, elsewhere);
+        // It is woken there, and may then run anywhere again.
+        Placement::Pin(thread->tid, elsewhere);
         thread->placement.ResumeAt(elsewhere);
         SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
+        Placement::Release(thread->tid);
         continue;
       }
       thread->placement.Resume();
