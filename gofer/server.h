@@ -93,6 +93,9 @@ class Server {
   // `count` names and nothing behind them. EPROTO for what does not parse, EINVAL for what can be no name.
   using Names = absl::InlinedVector<std::string_view, 8>;
   Result<Names> TakeNames(Reader& in, size_t count);
+  // Takes a FilesRequest and visits each file that it names: visit(directory, name).
+  template <class Visit>
+  Result<void> ForEachFile(const Node& from, Reader& in, size_t most, Visit visit);
   // Whether everything was read; otherwise the message is malformed.
   bool Finished(const Reader& in);
 

@@ -23,44 +23,40 @@ Result<int> WalkDown(const Node& from, std::span<const std::string_view> path, F
   return at;
 }
 
+FileReply Failed(Errno error) { return {.error = static_cast<int32_t>(error), .attributes = {}}; }
+
 }  // namespace
 
-Result<void> Server::OpenFiles(Node& parent, Reader& in, Writer& out, Donated& donated) {
-  auto request = in.Take<OpenFilesRequest>();
-  if (!request || request->count == 0 || request->count > kMaxOpenFiles || request->depth > kMaxWalkNames) return Malformed();
+template <class Visit>
+Result<void> Server::ForEachFile(const Node& from, Reader& in, size_t most, Visit visit) {
+  auto request = in.Take<FilesRequest>();
+  if (!request || request->count == 0 || request->count > most || request->depth > kMaxWalkNames) return Malformed();
   Names names = TRY(TakeNames(in, request->depth + request->count));
   Fd held;
-  const int directory = TRY(WalkDown(parent, {names.data(), request->depth}, held));
-  for (std::string_view name : std::span(names).subspan(request->depth)) {
-    OpenedFile file{};
+  const int directory = TRY(WalkDown(from, {names.data(), request->depth}, held));
+  for (std::string_view name : std::span(names).subspan(request->depth)) visit(directory, name);
+  return {};
+}
+
+Result<void> Server::OpenFiles(Node& parent, Reader& in, Writer& out, Donated& donated) {
+  return ForEachFile(parent, in, kMaxOpenFiles, [&](int directory, std::string_view name) {
+    FileReply file{};
     auto open = [&]() -> Result<Fd> {
       Fd path = TRY(OpenPathAt(directory, name));
       file.attributes = TRY(StatPath(path.get()));
       return OpenRegular(path.get(), file.attributes.mode & S_IFMT, O_RDONLY);
     };
     Result<Fd> fd = open();
-    if (fd.ok()) {
-      donated.push_back(std::move(fd).value());
-    } else {
-      file = {.error = static_cast<int32_t>(fd.error()), .attributes = {}};
-    }
-    out.Put(file);
-  }
-  return {};
+    if (fd.ok()) donated.push_back(std::move(fd).value());
+    out.Put(fd.ok() ? file : Failed(fd.error()));
+  });
 }
 
 Result<void> Server::StatFiles(Node& parent, Reader& in, Writer& out) {
-  auto request = in.Take<StatFilesRequest>();
-  if (!request || request->count == 0 || request->count > kMaxStatFiles || request->depth > kMaxWalkNames) return Malformed();
-  Names names = TRY(TakeNames(in, request->depth + request->count));
-  Fd held;
-  const int directory = TRY(WalkDown(parent, {names.data(), request->depth}, held));
-  for (std::string_view name : std::span(names).subspan(request->depth)) {
+  return ForEachFile(parent, in, kMaxStatFiles, [&](int directory, std::string_view name) {
     Result<WireAttributes> attributes = StatChild(directory, CName(name).get());
-    out.Put(attributes.ok() ? StatedFile{.error = 0, .attributes = *attributes}
-                            : StatedFile{.error = static_cast<int32_t>(attributes.error()), .attributes = {}});
-  }
-  return {};
+    out.Put(attributes.ok() ? FileReply{.error = 0, .attributes = *attributes} : Failed(attributes.error()));
+  });
 }
 
 Result<void> Server::ListTrees(Node& parent, Reader& in, Writer& out) {

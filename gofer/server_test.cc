@@ -316,10 +316,10 @@ TEST_F(ServerTest, MalformedFramesEndTheService) {
   EXPECT_TRUE(ends(maker.Frame(Opcode::kSetXattr, root, XattrRequest{0, 100}, "user.a")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kSymlink, root, CreateRequest{0777, 0, 0, 9, 0}, "l")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kClose, 0, CloseRequest{0xffffffff})));
-  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{0, 0})));
-  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{2, 0}, "one")));
-  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, OpenFilesRequest{kMaxOpenFiles + 1, 0}) + std::string(200, '\0')));
-  EXPECT_TRUE(ends(maker.Frame(Opcode::kStatFiles, root, StatFilesRequest{kMaxStatFiles + 1, 0}) + std::string(600, '\0')));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{0, 0})));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{2, 0}, "one")));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{kMaxOpenFiles + 1, 0}) + std::string(200, '\0')));
+  EXPECT_TRUE(ends(maker.Frame(Opcode::kStatFiles, root, FilesRequest{kMaxStatFiles + 1, 0}) + std::string(600, '\0')));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kListTrees, root, ListTreesRequest{kMaxListTrees + 1, 0, 0, kAll}) + std::string(200, '\0')));
   EXPECT_TRUE(ends(std::string(kMaxMessage + 1, 'x')));
 }
@@ -438,11 +438,11 @@ TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
   root_.Write("dir/two", "2");
   Handle root = client_->Attach();
   Handle dir = client_->WalkOne(root, "dir").handle;
-  Reply reply = client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{5, 0}, "one", "sub", "none", "up", "two");
+  Reply reply = client_->Call(Opcode::kOpenFiles, dir, FilesRequest{5, 0}, "one", "sub", "none", "up", "two");
   ASSERT_EQ(reply.error, 0);
   Reader in(reply.body.data(), reply.body.size());
   for (Errno expected : {Errno{}, Errno::kEISDIR, Errno::kENOENT, Errno::kELOOP, Errno{}}) {
-    auto file = in.Take<OpenedFile>();
+    auto file = in.Take<FileReply>();
     ASSERT_TRUE(file.has_value());
     EXPECT_EQ(file->error, Error(expected));
     EXPECT_EQ(file->attributes.size, file->error == 0 ? 1u : 0u);
@@ -456,32 +456,32 @@ TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
   EXPECT_EQ(c, '2');
   EXPECT_EQ(fcntl(reply.fd.get(), F_GETFL) & O_ACCMODE, O_RDONLY);
 
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 2}, "dir", "sub", "file").As<OpenedFile>().attributes.size, 8u);
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 1}, "up", "top").As<OpenedFile>().error, Error(Errno::kENOTDIR));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 2}, "up", "dir", "one").error, Error(Errno::kENOTDIR));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, OpenFilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "fifo").As<OpenedFile>().error, Error(Errno::kENXIO));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, OpenFilesRequest{1, 0}, "dir/one").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 2}, "dir", "sub", "file").As<FileReply>().attributes.size, 8u);
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 1}, "up", "top").As<FileReply>().error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 2}, "up", "dir", "one").error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "fifo").As<FileReply>().error, Error(Errno::kENXIO));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "dir/one").error, Error(Errno::kEINVAL));
   Handle top = client_->WalkOne(root, "top").handle;
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, top, OpenFilesRequest{1, 0}, "x").As<OpenedFile>().error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, top, FilesRequest{1, 0}, "x").As<FileReply>().error, Error(Errno::kENOTDIR));
 }
 
 TEST_F(ServerTest, TellsOfSeveralNamesOfADirectory) {
   root_.Write("dir/one", "1");
   Handle root = client_->Attach();
   Handle dir = client_->WalkOne(root, "dir").handle;
-  Reply reply = client_->Call(Opcode::kStatFiles, root, StatFilesRequest{4, 1}, "dir", "one", "none", "sub", "up");
+  Reply reply = client_->Call(Opcode::kStatFiles, root, FilesRequest{4, 1}, "dir", "one", "none", "sub", "up");
   ASSERT_EQ(reply.error, 0);
   Reader in(reply.body.data(), reply.body.size());
-  EXPECT_EQ(in.Take<StatedFile>()->attributes.size, 1u);
-  EXPECT_EQ(in.Take<StatedFile>()->error, Error(Errno::kENOENT));
-  EXPECT_TRUE(S_ISDIR(in.Take<StatedFile>()->attributes.mode));
-  EXPECT_TRUE(S_ISLNK(in.Take<StatedFile>()->attributes.mode));
+  EXPECT_EQ(in.Take<FileReply>()->attributes.size, 1u);
+  EXPECT_EQ(in.Take<FileReply>()->error, Error(Errno::kENOENT));
+  EXPECT_TRUE(S_ISDIR(in.Take<FileReply>()->attributes.mode));
+  EXPECT_TRUE(S_ISLNK(in.Take<FileReply>()->attributes.mode));
   EXPECT_TRUE(in.AtEnd());
-  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 1}, "up", "top").As<StatedFile>().error, Error(Errno::kENOTDIR));
-  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
-  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, StatFilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, FilesRequest{1, 1}, "up", "top").As<FileReply>().error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, FilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
+  EXPECT_EQ(client_->Call(Opcode::kStatFiles, dir, FilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
 }
 
 TEST_F(ServerTest, ListsTreesDepthFirst) {
@@ -569,8 +569,8 @@ constexpr struct {
                {0, 0},
                {sizeof(XattrRequest), 1},
                {sizeof(SyncRequest), 0},
-               {sizeof(OpenFilesRequest), 1},
-               {sizeof(StatFilesRequest), 1},
+               {sizeof(FilesRequest), 1},
+               {sizeof(FilesRequest), 1},
                {sizeof(ListTreesRequest), 1},
                {sizeof(ListMoreRequest), 0},
                {sizeof(CloseRequest), 0}};

@@ -49,8 +49,8 @@ enum class Opcode : uint16_t {
   kListXattr,   // nothing -> names, each with its NUL
   kRemoveXattr,  // XattrRequest, name -> nothing
   kSync,        // SyncRequest -> nothing
-  kOpenFiles,   // OpenFilesRequest, path, names -> OpenedFile for each; descriptors (read-only) of those without an error, in order
-  kStatFiles,   // StatFilesRequest, path, names -> StatedFile for each
+  kOpenFiles,   // FilesRequest, path, names -> FileReply for each; descriptors (read-only) of those without an error, in order
+  kStatFiles,   // FilesRequest, path, names -> FileReply for each
   kListTrees,   // ListTreesRequest, path, names -> WireListing, entries; then the next listing
   kListMore,    // ListMoreRequest -> what follows the last kListTrees or kListMore, in the same form; nothing at the end; no handle
   kClose,       // CloseRequest, handles; has no reply
@@ -175,22 +175,12 @@ struct [[gnu::packed]] WireDirent {
   uint8_t reserved;
 };
 
-// Opens regular files of a directory. No handles are made.
-struct [[gnu::packed]] OpenFilesRequest {
-  uint16_t count;  // of names; 1 to kMaxOpenFiles
+// Names files of a directory: to open regular ones, or to tell of any. No handles are made.
+struct [[gnu::packed]] FilesRequest {
+  uint16_t count;  // of names; 1 to kMaxOpenFiles or kMaxStatFiles
   uint16_t depth;  // so many names before them are the path from the handle to the directory; up to kMaxWalkNames
 };
-struct [[gnu::packed]] OpenedFile {
-  int32_t error;
-  WireAttributes attributes;  // zeroes with an error
-};
-
-// Tells of names in a directory, without handles.
-struct [[gnu::packed]] StatFilesRequest {
-  uint16_t count;  // of names; 1 to kMaxStatFiles
-  uint16_t depth;  // as in OpenFilesRequest
-};
-struct [[gnu::packed]] StatedFile {
+struct [[gnu::packed]] FileReply {
   int32_t error;
   WireAttributes attributes;  // zeroes with an error
 };
@@ -200,7 +190,7 @@ struct [[gnu::packed]] StatedFile {
 // message ends the reply; when it is the first, the error is EFBIG. Directories on other devices are left out.
 struct [[gnu::packed]] ListTreesRequest {
   uint16_t count;   // of names; 1 to kMaxListTrees
-  uint16_t depth;   // as in OpenFilesRequest
+  uint16_t depth;   // as in FilesRequest
   uint32_t budget;  // another directory is begun only while the reply is smaller than this
   uint32_t attributes;
 };

@@ -813,12 +813,12 @@ TEST(HostileGofer, NeverCrashesTheClient) {
           }
           reply.resize(std::max<size_t>(reply.size(), 256));
         } else if (header.opcode == static_cast<uint16_t>(gofer::Opcode::kStatFiles)) {
-          for (int i = 0; i < 3; i++, at += sizeof(gofer::StatedFile)) {
-            gofer::StatedFile file{random() % 4 == 0 ? static_cast<int32_t>(random() % 140) : 0, attributes};
+          for (int i = 0; i < 3; i++, at += sizeof(gofer::FileReply)) {
+            gofer::FileReply file{random() % 4 == 0 ? static_cast<int32_t>(random() % 140) : 0, attributes};
             memcpy(&reply[at], &file, sizeof file);
           }
         } else if (header.opcode == static_cast<uint16_t>(gofer::Opcode::kOpenFiles)) {
-          gofer::OpenedFile file{random() % 4 == 0 ? static_cast<int32_t>(random() % 140) : 0, attributes};
+          gofer::FileReply file{random() % 4 == 0 ? static_cast<int32_t>(random() % 140) : 0, attributes};
           memcpy(&reply[at], &file, sizeof file);
         } else {
           memcpy(&reply[at], &node, sizeof node);

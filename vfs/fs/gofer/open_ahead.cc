@@ -41,13 +41,13 @@ Result<bool> DirectoryInode::OpenFiles(std::string_view name) {
   Way way = TRY(FindWay());
   Exchange exchange(connection());
   exchange.Begin(gofer::Opcode::kOpenFiles, way.handle);
-  exchange.Put(gofer::OpenFilesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size())});
+  exchange.Put(gofer::FilesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size())});
   for (const std::string& each : way.names) exchange.PutName(each);
   for (std::string_view each : names) exchange.PutName(each);
   exchange.Expect(names.size());
   Reader in = TRY(exchange.Run());
   for (std::string_view each : names) {
-    auto file = TRY(exchange.Take<gofer::OpenedFile>(in));
+    auto file = TRY(exchange.Take<gofer::FileReply>(in));
     if (file.error != 0) continue;
     Fd fd = exchange.TakeFd();
     if (!fd.valid()) break;  // our table is full

@@ -36,13 +36,13 @@ Result<std::optional<WireAttributes>> DirectoryInode::StatFilesCall(std::span<co
   uint64_t changes = gofer_fs().changes();
   Exchange exchange(connection());
   exchange.Begin(gofer::Opcode::kStatFiles, way.handle);
-  exchange.Put(gofer::StatFilesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size())});
+  exchange.Put(gofer::FilesRequest{static_cast<uint16_t>(names.size()), static_cast<uint16_t>(way.names.size())});
   for (const std::string& each : way.names) exchange.PutName(each);
   for (std::string_view each : names) exchange.PutName(each);
   Reader in = TRY(exchange.Run());
-  auto first = TRY(exchange.Take<gofer::StatedFile>(in));
+  auto first = TRY(exchange.Take<gofer::FileReply>(in));
   for (std::string_view name : names.subspan(1)) {
-    auto file = TRY(exchange.Take<gofer::StatedFile>(in));
+    auto file = TRY(exchange.Take<gofer::FileReply>(in));
     if (changes != gofer_fs().changes()) continue;
     Contents::Known* known = contents_->Find(name);
     if (file.error == 0 && known != nullptr && !known->told()) contents_->Tell(*known, file.attributes, gofer_fs().MayKeep(file.attributes));
