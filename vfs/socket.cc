@@ -3,6 +3,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/event_loop.h"
 #include "vfs/operations.h"
+#include "vfs/simple_statfs.h"
 
 namespace vfs {
 
@@ -13,11 +14,7 @@ class SockFs : public FileSystem {
   SockFs() : FileSystem("sockfs", "sockfs") {}
   RefPtr<Inode> root() override { return nullptr; }
   Result<struct statfs> StatFs() override {
-    struct statfs fs = {};
-    fs.f_type = 0x534f434b;  // SOCKFS_MAGIC
-    fs.f_bsize = fs.f_frsize = 4096;
-    fs.f_namelen = 255;
-    return fs;
+    return SimpleStatFs(0x534f434b);  // SOCKFS_MAGIC
   }
   static SockFs& Get() {
     static SockFs* fs = new SockFs;

@@ -6,6 +6,7 @@
 
 #include "base/event_loop.h"
 #include "sentry/kernel/task.h"
+#include "vfs/simple_statfs.h"
 #include "vfs/fs/pseudo/pseudo.h"  // layer: a directory made of its parts, as in sentry/proc
 
 namespace kernel {
@@ -172,13 +173,7 @@ class MqueueFs final : public vfs::FileSystem {
   MqueueFs() : FileSystem("mqueue", "mqueue"), root_(MakeRef<QueueDirectory>(this)) {}
   RefPtr<vfs::Inode> root() override { return root_; }
   QueueDirectory& directory() { return *root_; }
-  Result<struct statfs> StatFs() override {
-    struct statfs out = {};
-    out.f_type = 0x19800202;
-    out.f_bsize = out.f_frsize = 4096;
-    out.f_namelen = 255;
-    return out;
-  }
+  Result<struct statfs> StatFs() override { return vfs::SimpleStatFs(0x19800202); }
 
  private:
   const RefPtr<QueueDirectory> root_;

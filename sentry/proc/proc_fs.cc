@@ -15,6 +15,7 @@
 #include "sentry/proc/task_directory.h"
 #include "vfs/file_system_type.h"
 #include "vfs/fs/pseudo/pseudo.h"
+#include "vfs/simple_statfs.h"
 
 namespace proc {
 
@@ -107,13 +108,7 @@ class ProcFs final : public vfs::FileSystem {
   }
 
   RefPtr<vfs::Inode> root() override { return root_; }
-  Result<struct statfs> StatFs() override {
-    struct statfs st = {};
-    st.f_type = 0x9fa0;
-    st.f_bsize = st.f_frsize = 4096;
-    st.f_namelen = 255;
-    return st;
-  }
+  Result<struct statfs> StatFs() override { return vfs::SimpleStatFs(0x9fa0); }
 
  private:
   void Fill(RootDirectory& root, const RefPtr<PidNamespace>& ns) {

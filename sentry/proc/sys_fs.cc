@@ -8,6 +8,7 @@
 
 #include "sentry/proc/proc_fs.h"
 #include "vfs/fs/pseudo/pseudo.h"
+#include "vfs/simple_statfs.h"
 
 namespace proc {
 
@@ -62,13 +63,7 @@ class SysFs final : public vfs::FileSystem {
   }
 
   RefPtr<vfs::Inode> root() override { return root_; }
-  Result<struct statfs> StatFs() override {
-    struct statfs st = {};
-    st.f_type = 0x62656572;
-    st.f_bsize = st.f_frsize = 4096;
-    st.f_namelen = 255;
-    return st;
-  }
+  Result<struct statfs> StatFs() override { return vfs::SimpleStatFs(0x62656572); }
 
  private:
   RefPtr<pseudo::StaticDirectory> root_;

@@ -8,6 +8,7 @@
 #include "base/event_loop.h"
 #include "vfs/file_system_type.h"
 #include "vfs/path_walk.h"
+#include "vfs/simple_statfs.h"
 
 namespace devpts {
 
@@ -130,13 +131,7 @@ RefPtr<DevptsFs> DevptsFs::Create(const Options& options) {
   return fs;
 }
 
-Result<struct statfs> DevptsFs::StatFs() {
-  struct statfs fs = {};
-  fs.f_type = DEVPTS_SUPER_MAGIC;
-  fs.f_bsize = fs.f_frsize = 4096;
-  fs.f_namelen = 255;
-  return fs;
-}
+Result<struct statfs> DevptsFs::StatFs() { return vfs::SimpleStatFs(DEVPTS_SUPER_MAGIC); }
 
 std::string DevptsFs::MountOptions() {
   std::string text;

@@ -11,6 +11,7 @@
 #include "vfs/anonymous.h"
 #include "vfs/fs/host/host_terminal.h"
 #include "vfs/operations.h"
+#include "vfs/simple_statfs.h"
 
 namespace hostfs_fd {
 
@@ -21,12 +22,7 @@ class HostFs : public vfs::FileSystem {
  public:
   HostFs() : FileSystem("hostfs", "none") {}
   RefPtr<vfs::Inode> root() override { return nullptr; }
-  Result<struct statfs> StatFs() override {
-    struct statfs fs = {};
-    fs.f_bsize = fs.f_frsize = 4096;
-    fs.f_namelen = 255;
-    return fs;
-  }
+  Result<struct statfs> StatFs() override { return vfs::SimpleStatFs(0); }
   static HostFs& Get() {
     static HostFs* fs = new HostFs;
     return *fs;

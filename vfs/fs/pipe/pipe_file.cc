@@ -5,6 +5,7 @@
 
 #include "base/event_loop.h"
 #include "vfs/operations.h"
+#include "vfs/simple_statfs.h"
 #include "vfs/special_file.h"
 
 namespace pipefs {
@@ -16,13 +17,7 @@ class PipeFs : public vfs::FileSystem {
  public:
   PipeFs() : FileSystem("pipefs", "pipefs") {}
   RefPtr<vfs::Inode> root() override { return nullptr; }
-  Result<struct statfs> StatFs() override {
-    struct statfs fs = {};
-    fs.f_type = PIPEFS_MAGIC;
-    fs.f_bsize = fs.f_frsize = kPipePage;
-    fs.f_namelen = 255;
-    return fs;
-  }
+  Result<struct statfs> StatFs() override { return vfs::SimpleStatFs(PIPEFS_MAGIC); }
 
   static PipeFs& Get() {
     static PipeFs* fs = new PipeFs;
