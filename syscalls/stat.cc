@@ -287,7 +287,8 @@ Result<uint64_t> ReadLinkAt(Task& task, int dirfd, PathArg path, UserAddress buf
   std::string name = TRY(path.Read(task));
   vfs::WalkContext context = TRY(task.WalkFrom(dirfd, name, true));
   // An empty name means the link that an O_PATH descriptor refers to.
-  std::string target = TRY(vfs::ReadLink(context, name, name.empty() && dirfd != AT_FDCWD ? vfs::kWalkEmptyPath : 0));
+  bool of_link = name.empty() && dirfd != AT_FDCWD;
+  std::string target = TRY(vfs::ReadLink(context, name, of_link ? unsigned{vfs::kWalkEmptyPath} : 0u));
   size_t n = std::min(target.size(), static_cast<size_t>(size));
   TRY(task.mm().CopyOut(buffer, target.data(), n));
   return n;

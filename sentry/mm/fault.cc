@@ -152,10 +152,8 @@ Result<void> MemoryManager::MakeWritable(const Vma& vma, PmaMap::iterator piece,
     return CopyPrivateFile(vma, start, end);
   }
 
-  if (cow_unflushed_ && ConcurrentlyUsed()) {
-    // A page may only be copied once no thread can write it any more.
-    return space_->Flush();
-  }
+  // A page may only be copied once no thread can write it any more.
+  if (forks_flushed_ < forks_protected_ && ConcurrentlyUsed()) return FlushForks();
   if (fork_notes_left_ > 0) {
     fork_notes_left_--;
     if (parent_history_) parent_history_->Note(page);

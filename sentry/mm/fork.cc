@@ -64,12 +64,17 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
     if (!piece.deferred) (void)child->MapPiece(start, piece, /*precommit=*/copied);
   }
   if (protects && ConcurrentlyUsed()) {
-    cow_unflushed_ = true;
-    Result<void> flushed = space_->Flush();
-    cow_unflushed_ = false;
-    TRY(flushed);
+    forks_protected_++;
+    TRY(FlushForks());
   }
   return child;
+}
+
+Result<void> MemoryManager::FlushForks() {
+  uint64_t queued = forks_protected_;
+  TRY(space_->Flush());
+  forks_flushed_ = std::max(forks_flushed_, queued);
+  return {};
 }
 
 void MemoryManager::CopyAreasTo(MemoryManager* child) {
@@ -112,6 +117,8 @@ void MemoryManager::CopyAreasTo(MemoryManager* child) {
 }
 
 // What both sides will write at once: around the stack pointer, and what they wrote after earlier forks. Ordered, disjoint.
+// Nothing while other threads run: what is copied now would be older than pages that are copied once they are protected, and
+// the child shall never see a later write of a thread without its earlier ones.
 std::vector<std::pair<uint64_t, uint64_t>> MemoryManager::HotRanges(const ForkHints& hints) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   auto add = [&](uint64_t start, uint64_t end) {
@@ -123,6 +130,7 @@ std::vector<std::pair<uint64_t, uint64_t>> MemoryManager::HotRanges(const ForkHi
   };
   if (!history_) history_ = MakeRef<ForkHistory>();
   history_->NextFork();
+  if (ConcurrentlyUsed()) return {};
   uint64_t stack = PageDown(hints.stack_pointer);
   uint64_t stack_start = stack - std::min(stack, kStackBelow), stack_end = stack + kStackAbove;
   bool stack_done = stack == 0;

@@ -279,6 +279,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   // fork.cc
   void CopyAreasTo(MemoryManager* child);
   bool SharePiecesWith(MemoryManager* child, const ForkHints& hints);
+  Result<void> FlushForks();  // may park
   std::vector<std::pair<uint64_t, uint64_t>> HotRanges(const ForkHints& hints);
 
   // patch.cc
@@ -324,7 +325,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   RefPtr<ForkHistory> history_, parent_history_;  // of the forks made by this, and of the one that made it
   int fork_notes_left_ = 0;  // what is written long after a fork says nothing about the next one
   uint64_t last_copy_start_ = 0, last_copy_end_ = 0;  // of copy-on-write
-  bool cow_unflushed_ = false;   // write protection of a fork is queued while other threads may run
+  // Forks whose write protection was queued while other threads may run, and of them those with it in force.
+  uint64_t forks_protected_ = 0, forks_flushed_ = 0;
   bool lock_future_ = false;     // mlockall(MCL_FUTURE)
 };
 

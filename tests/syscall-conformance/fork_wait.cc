@@ -157,6 +157,34 @@ TEST(Fork, ThreadsForkConcurrently) {
   for (auto& thread : threads) thread.join();
 }
 
+// What the child gets is the memory of one moment: never a later write of another thread without its earlier ones. The C
+// library's fork relies on it for the lists of threads that others change meanwhile.
+TEST(Fork, ChildSeesAnotherThreadsWritesInOrder) {
+  constexpr size_t kPages = 8;
+  PrivateMemory memory(kPages * kPage);
+  auto counter = [&](size_t page) -> std::atomic<uint64_t>& {
+    return *reinterpret_cast<std::atomic<uint64_t>*>(memory.page(page));
+  };
+  std::atomic<bool> stop = false;
+  std::thread writer([&] {
+    for (uint64_t round = 1; !stop.load(std::memory_order_relaxed); round++) {
+      for (size_t page = 0; page < kPages; page++) counter(page).store(round, std::memory_order_release);
+    }
+  });
+  for (int i = 0; i < 100; i++) {
+    int status = RunChild([&] {
+      for (size_t page = 1; page < kPages; page++) CHILD_CHECK(counter(page) <= counter(page - 1));
+      CHILD_CHECK(counter(kPages - 1) + 1 >= counter(0));
+      counter(i % kPages) = 0;  // which page a kernel expects to be written next shall make no difference
+      return 0;
+    });
+    EXPECT_EXITED(status, 0) << "fork " << i;
+    if (status != 0) break;
+  }
+  stop = true;
+  writer.join();
+}
+
 TEST(Vfork, ParentWaitsAndSharesMemory) {
   SharedMemory memory;
   volatile int* value = memory.as<int>();
