@@ -178,8 +178,8 @@ struct Itimer : testing::Test {
 
 TEST_F(Itimer, RealIsPeriodic) {
   ScopedHandler handler(SIGALRM, Tick);
-  Arm(ITIMER_REAL, 20000, 20000);
   int64_t start = NowMs();
+  Arm(ITIMER_REAL, 20000, 20000);
   while (ticks < 5 && NowMs() - start < 5000) pause();
   EXPECT_GE(NowMs() - start, 99);
   Arm(ITIMER_REAL, 0);
