@@ -89,8 +89,10 @@ class AddressSpace : public RefCounted {
   }
   // What to write to have no replaced calls any more.
   virtual std::vector<CodePatch> OriginalCalls() { return {}; }
-  // The same code is mapped in this fresh address space as in `parent`: after fork.
-  virtual void InheritCalls(AddressSpace& parent) {}
+  // cpuid instructions may be replaced too, within one range of code: what is returned acts as cpuid at any address of it.
+  virtual std::optional<std::array<uint8_t, 2>> ReplaceCpuid(uint64_t start, uint64_t length) { return std::nullopt; }
+  // The same code is mapped in this fresh address space as in `parent`, with what was replaced: after fork.
+  virtual void InheritCode(AddressSpace& parent) {}
 };
 
 // The register and FPU state of one application thread and the means to run it.

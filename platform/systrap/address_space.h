@@ -2,6 +2,7 @@
 
 #include "base/ref.h"
 #include "platform/platform.h"
+#include "platform/systrap/cpuid_table.h"
 #include "platform/systrap/stub_process.h"
 
 namespace platform::systrap {
@@ -22,8 +23,14 @@ class SystrapAddressSpace : public AddressSpace {
     return stub_->sites().Replace(ip, code);
   }
   std::vector<CodePatch> OriginalCalls() override { return stub_->sites().Originals(); }
-  void InheritCalls(AddressSpace& parent) override {
-    stub_->sites().CopyFrom(static_cast<SystrapAddressSpace&>(parent).stub_->sites());
+  std::optional<std::array<uint8_t, 2>> ReplaceCpuid(uint64_t start, uint64_t length) override {
+    if (!stub_->SetCpuidRange({start, length})) return std::nullopt;
+    return kCpuidReplacement;
+  }
+  void InheritCode(AddressSpace& parent) override {
+    StubProcess& other = static_cast<SystrapAddressSpace&>(parent).stub();
+    stub_->sites().CopyFrom(other.sites());
+    stub_->SetCpuidRange(other.cpuid_range());
   }
 
   StubProcess& stub() { return *stub_; }

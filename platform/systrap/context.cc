@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "platform/systrap/address_space.h"
+#include "platform/systrap/cpuid_table.h"
 #include "platform/systrap/signals.h"
 #include "platform/systrap/stub_layout.h"
 
@@ -275,6 +276,13 @@ void SystrapContext::TakeSignal(const seccomp_notif& n) {
       break;
     default:
       TakeFault(n);
+      if (IsReplacedCpuid(event_.trap_number, event_.error_code) &&
+          thread_->stub->cpuid_range().Contains(registers_.rip)) {
+        thread_->stub->cpuid().Execute(registers_);
+        registers_.rip += kCpuidReplacement.size();
+        registers_dirty_ = true;
+        event_ = Event();
+      }
       break;
   }
 }

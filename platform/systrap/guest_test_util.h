@@ -35,13 +35,14 @@ inline constexpr size_t kPage = 4096;
 
 class Guest {
  public:
-  explicit Guest(std::initializer_list<int> full_state = {}) {
+  explicit Guest(std::initializer_list<int> full_state = {}, int hot_calls = 0) {
     memory_ = Fd(memfd_create("guest-memory", MFD_CLOEXEC));
     if (ftruncate(memory_.get(), kMemory) != 0) abort();
     base_ = static_cast<char*>(
         mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_SHARED, memory_.get(), 0));
     Platform::Options options;
     options.memory_fd = memory_.get();
+    options.hot_calls = hot_calls;
     for (int nr : full_state) options.full_state[nr] = true;
     auto created = Create(options);
     if (!created.ok()) abort();

@@ -11,7 +11,9 @@
         .globl StubHandler
         .p2align 4
 StubHandler:
-        mov     %rsp, %r12
+        cmp     $11, %edi               // SIGSEGV
+        je      cpuid
+report: mov     %rsp, %r12
         and     $-STUB_AREA_SIZE, %r12
         rdfsbase %r10
         rdgsbase %r8
@@ -30,6 +32,7 @@ StubDoorbellSite:
         wrgsbase %rcx
 1:      and     $-8, %rax
         lea     (%r12, %rax), %rsp
+sigreturn:
         mov     $15, %eax               // rt_sigreturn
         syscall
         .globl StubSigreturnSite
@@ -37,6 +40,43 @@ StubSigreturnSite:
         .globl StubDie
 StubDie:
         hlt                             // a forced SIGSEGV, which is blocked here: the process dies
+
+// A fault, which may be that of an instruction that stands for cpuid: answers it from the table, in
+// the frame. The offsets are those of registers in the ucontext.
+cpuid:  cmpq    $STUB_CPUID_TRAP, 200(%rdx)
+        jne     report
+        cmpq    $STUB_CPUID_ERROR, 192(%rdx)
+        jne     report
+        movabs  $(STUB_COMMANDS + STUB_CPUID_RANGE), %rcx
+        mov     168(%rdx), %r8          // rip
+        sub     (%rcx), %r8
+        cmp     8(%rcx), %r8
+        jae     report
+        mov     144(%rdx), %r8d         // eax
+        mov     152(%rdx), %r9d         // ecx
+        movabs  $STUB_CPUID, %rcx
+1:      mov     (%rcx), %eax
+        test    %eax, %eax              // STUB_CPUID_END: the Sentry will add it
+        jz      report
+        cmp     4(%rcx), %r8d
+        jne     2f
+        cmp     $STUB_CPUID_ANY, %eax
+        je      3f
+        cmp     8(%rcx), %r9d
+        je      3f
+2:      add     $STUB_CPUID_ENTRY, %rcx
+        jmp     1b
+3:      mov     12(%rcx), %eax
+        mov     %rax, 144(%rdx)
+        mov     16(%rcx), %eax
+        mov     %rax, 128(%rdx)         // ebx
+        mov     20(%rcx), %eax
+        mov     %rax, 152(%rdx)
+        mov     24(%rcx), %eax
+        mov     %rax, 136(%rdx)         // edx
+        addq    $2, 168(%rdx)
+        mov     %rdx, %rsp
+        jmp     sigreturn
 
 // A system call by way of a trampoline (call_sites.h). r11: the header of the thread's area, rcx:
 // where the trampoline goes on, behind its own system call instruction; these two registers belong

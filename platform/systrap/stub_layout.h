@@ -19,6 +19,8 @@
 #define STUB_STACK \
   (STUB_BASE + 0x30000)  // of the zygote and of a stub's set-up; not mapped in a finished stub
 #define STUB_STACK_SIZE 0x2000
+#define STUB_CPUID (STUB_BASE + 0x32000)  // read-only, the same for all stubs, see cpuid_table.h
+#define STUB_CPUID_SIZE 0x1000
 #define STUB_AREAS (STUB_BASE + 0x1000000)  // one area a thread: alternate signal stack and header
 #define STUB_AREA_SHIFT 14
 #define STUB_AREA_SIZE (1 << STUB_AREA_SHIFT)
@@ -63,6 +65,7 @@
 
 // Within the command pages.
 #define STUB_NEXT_STACK 0  // stack_t of the thread to be started
+#define STUB_CPUID_RANGE 32  // address and size of the code that has replaced cpuid instructions
 #define STUB_COMMAND_LIST 64
 #define STUB_COMMAND_SIZE 64
 #define STUB_MAX_COMMANDS ((STUB_COMMANDS_SIZE - STUB_COMMAND_LIST) / STUB_COMMAND_SIZE)
@@ -75,6 +78,16 @@
 #define STUB_REASON_IDLE 100
 #define STUB_REASON_SPAWNER 101
 #define STUB_REASON_HELPER 102
+
+// An instruction that stands for cpuid: its vector, and the fault that it raises. Entries of the table
+// begin with how they are compared.
+#define STUB_CPUID_VECTOR 0xa2
+#define STUB_CPUID_TRAP 13                               // general protection
+#define STUB_CPUID_ERROR ((STUB_CPUID_VECTOR << 3) | 2)  // an entry of the IDT
+#define STUB_CPUID_ENTRY 32
+#define STUB_CPUID_END 0
+#define STUB_CPUID_ANY 1    // whatever ecx is
+#define STUB_CPUID_EXACT 2
 
 // CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD|CLONE_SYSVSEM
 #define STUB_CLONE_THREAD 0x50f00
@@ -119,6 +132,10 @@ struct StubConfig {
 
 // A slot of the control file: what one stub shares with the Sentry.
 inline constexpr uint64_t kSlotSize = uint64_t{STUB_SLOT_AREAS} + STUB_AREAS_SIZE;
+inline constexpr uint32_t kMaxSlots = 4096;
+// Behind the slots: what all stubs share.
+inline constexpr uint64_t kCpuidOffset = kMaxSlots * kSlotSize;
+inline constexpr uint64_t kControlSize = kCpuidOffset + STUB_CPUID_SIZE;
 
 struct ZygoteRequest {
   uint32_t slot;

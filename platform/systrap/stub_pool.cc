@@ -15,7 +15,6 @@ namespace platform::systrap {
 
 namespace {
 
-constexpr uint32_t kMaxSlots = 4096;
 constexpr int kAhead = 2;
 constexpr size_t kMaxUsed = 8;
 // A fresh stub may have been killed from outside before anybody needed it.
@@ -51,17 +50,18 @@ StubPool::~StubPool() {
   if (held) KernelLock::Unlock();
   while (live_ != 0) usleep(100);
   if (held) KernelLock::Lock();
-  if (memory_ != nullptr) munmap(memory_, kMaxSlots * kSlotSize);
+  if (memory_ != nullptr) munmap(memory_, kControlSize);
 }
 
 Result<void> StubPool::Start(const Platform::Options& options) {
   hot_calls_ = HasLowPage() ? options.hot_calls : 0;
   control_ = Fd(TRY(HOST(memfd_create("stub-control", MFD_CLOEXEC))));
-  TRY(HOST(ftruncate(control_.get(), kMaxSlots * kSlotSize)));
-  void* memory = mmap(nullptr, kMaxSlots * kSlotSize, PROT_READ | PROT_WRITE,
+  TRY(HOST(ftruncate(control_.get(), kControlSize)));
+  void* memory = mmap(nullptr, kControlSize, PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_NORESERVE, control_.get(), 0);
   if (memory == MAP_FAILED) return Errno::kENOMEM;
   memory_ = static_cast<char*>(memory);
+  cpuid_.SetPage(memory_ + kCpuidOffset);
   TRY(zygote_.Start(options, control_.get()));
   TRY(Request());
   // The answer takes some 200 us, so wait for it only where it is in doubt.

@@ -14,6 +14,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "platform/platform.h"
+#include "platform/systrap/cpuid_table.h"
 #include "platform/systrap/stub_process.h"
 #include "platform/systrap/zygote.h"
 
@@ -41,6 +42,7 @@ class StubPool {
   char* slot_memory(uint32_t slot) const { return memory_ + slot * kSlotSize; }
   // Calls after which a call site is replaced; 0: never.
   int hot_calls() const { return hot_calls_; }
+  CpuidTable& cpuid() { return cpuid_; }
   const Zygote& zygote() const { return zygote_; }
   bool synchronous() const { return synchronous_; }
   void set_synchronous(bool synchronous) { synchronous_ = synchronous; }
@@ -54,6 +56,7 @@ class StubPool {
   Zygote zygote_;
   Fd control_;
   char* memory_ = nullptr;
+  CpuidTable cpuid_;
   std::vector<uint32_t> free_slots_;
   uint32_t next_slot_ = 0;
   int requested_ = 0;  // stubs that the zygote was asked for and that nobody has received

@@ -258,6 +258,20 @@ bool StubProcess::CountCall(uint64_t ip) {
   return pool_.hot_calls() > 0 && sites_.Count(ip, pool_.hot_calls());
 }
 
+bool StubProcess::SetCpuidRange(CpuidRange range) {
+  if (pool_.hot_calls() == 0) return false;
+  memcpy(local_ + STUB_CPUID_RANGE, &range, sizeof range);
+  return true;
+}
+
+StubProcess::CpuidRange StubProcess::cpuid_range() const {
+  CpuidRange range;
+  memcpy(&range, local_ + STUB_CPUID_RANGE, sizeof range);
+  return range;
+}
+
+CpuidTable& StubProcess::cpuid() { return pool_.cpuid(); }
+
 void StubProcess::Unbind(HostThread& thread) {
   if (!std::exchange(thread.bound, false)) return;
   sites_.Unbind(thread.area().remote);
@@ -455,6 +469,7 @@ void StubProcess::OnDeath() {
 // helper may be reading them.
 void StubProcess::ClearAreas() {
   sites_.Clear();
+  SetCpuidRange({});
   (void)HOST(
       madvise(local_ + STUB_SLOT_AREAS, STUB_AREA_SIZE * (threads_.size() + 1), MADV_REMOVE));
 }

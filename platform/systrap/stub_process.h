@@ -25,6 +25,7 @@
 
 namespace platform::systrap {
 
+class CpuidTable;
 class StubPool;
 class StubProcess;
 class SystrapContext;
@@ -108,6 +109,16 @@ class StubProcess : public RefCounted {
   // The thread gets this fs_base, which may be that of another one (vfork).
   void OnBases(HostThread& thread, uint64_t fs_base);
   CallSites& sites() { return sites_; }
+  // Code in which kCpuidReplacement stands for cpuid; the stub reads it too.
+  struct CpuidRange {
+    uint64_t start = 0;
+    uint64_t size = 0;
+    bool Contains(uint64_t address) const { return address - start < size; }
+  };
+  // False where code is not to be replaced.
+  bool SetCpuidRange(CpuidRange range);
+  CpuidRange cpuid_range() const;
+  CpuidTable& cpuid();
   // Whether the call that returned to `ip` has now been made so often that it should be replaced.
   bool CountCall(uint64_t ip);
   // The thread that notified last. By the worker.

@@ -84,6 +84,7 @@ STUB_INLINE void SendReply(uint32_t slot, int error, int helper_listener, int ap
   if (!MapControl(STUB_COMMANDS, STUB_COMMANDS_SIZE, PROT_READ, offset) ||
       !MapControl(STUB_TRAMPOLINES, STUB_MAX_SITES * STUB_TRAMPOLINE_SIZE, PROT_READ | PROT_EXEC,
                   offset + STUB_SLOT_TRAMPOLINES) ||
+      !MapControl(STUB_CPUID, STUB_CPUID_SIZE, PROT_READ, platform::systrap::kCpuidOffset) ||
       !MapControl(STUB_AREAS, STUB_AREAS_SIZE, PROT_READ | PROT_WRITE, offset + STUB_SLOT_AREAS)) {
     error = 12;  // ENOMEM
   }

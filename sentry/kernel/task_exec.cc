@@ -79,6 +79,7 @@ Result<void> Task::Execve(RefPtr<vfs::FileDescription> file, std::string filenam
   request.envp = std::move(envp);
   request.creds = creds;
   request.secure = secure;
+  request.traced = tracer() != nullptr;
   request.stack_limit = thread_group_->Limit(RLIMIT_STACK);
   request.open = [this](const std::string& path) { return OpenExecutable(AT_FDCWD, path, 0); };
   loader::ExecImage image = TRY(loader::Load(kernel_.platform(), request));

@@ -23,6 +23,7 @@ class ElfFile {
   // ENOEXEC unless it is an x86-64 executable or shared object with sane program headers.
   static Result<ElfFile> Parse(RefPtr<vfs::FileDescription> file, uint64_t max_address);
 
+  vfs::FileDescription& file() const { return *file_; }
   const Elf64_Ehdr& header() const { return header_; }
   bool relocatable() const { return header_.e_type == ET_DYN; }
   const std::string& interpreter() const { return interpreter_; }  // PT_INTERP, or empty

@@ -13,6 +13,8 @@
 #include "base/host.h"
 #include "base/log.h"
 #include "base/memory_file.h"
+#include "base/tick_clock.h"
+#include "sentry/loader/cpuid_sites.h"
 #include "sentry/loader/elf_file.h"
 #include "sentry/loader/initial_stack.h"
 #include "sentry/loader/script.h"
@@ -127,13 +129,30 @@ void NoteCodeAndData(mm::MemoryManager& memory, const ElfFile& elf, uint64_t bia
 }
 
 // Asked once: in a virtual machine each cpuid is an exit to the hypervisor, 6 us.
-uint64_t HwCap() {
-  static const uint64_t features = [] {
-    unsigned eax, ebx, ecx, edx = 0;
-    __get_cpuid(1, &eax, &ebx, &ecx, &edx);
-    return edx;
-  }();
-  return features;
+struct Processor {
+  uint32_t features = 0;     // AT_HWCAP
+  bool cpuid_slow = false;   // slower than the fault that may replace it
+  static const Processor& Get() {
+    static const Processor processor;
+    return processor;
+  }
+
+ private:
+  static constexpr int64_t kFaultNs = 2000;
+  Processor() {
+    uint32_t eax, ebx, ecx;
+    int64_t start = base::TickNow();
+    __cpuid(1, eax, ebx, ecx, features);
+    cpuid_slow = base::TickNow() - start > kFaultNs;
+  }
+};
+
+// Where that pays.
+void ReplaceCpuid(mm::MemoryManager& memory, vfs::FileDescription& file, uint64_t bias) {
+  if (!Processor::Get().cpuid_slow) return;
+  std::vector<uint64_t> addresses = CpuidSitesOf(file);
+  for (uint64_t& address : addresses) address += bias;
+  memory.ReplaceCpuid(addresses);
 }
 
 std::string BaseName(const std::string& path) {
@@ -213,6 +232,7 @@ Result<ExecImage> Load(platform::Platform& platform, const ExecRequest& request)
     // An ET_EXEC interpreter goes where it wants, as in Linux.
     if (interpreter->relocatable()) interpreter_bias = TRY(ChooseBias(memory, *interpreter, 0));
     TRY(interpreter->MapSegments(memory, interpreter_bias));
+    if (!request.traced) ReplaceCpuid(memory, interpreter->file(), interpreter_bias);
     image.entry = interpreter->header().e_entry + interpreter_bias;
   }
   if (image.entry >= max_address) return Errno::kEINVAL;
@@ -222,7 +242,7 @@ Result<ExecImage> Load(platform::Platform& platform, const ExecRequest& request)
   uint64_t phdr = elf.ProgramHeaderAddress();
   auto& auxv = stack.auxv;
   if (vdso_address != 0) auxv.emplace_back(AT_SYSINFO_EHDR, vdso_address);
-  auxv.emplace_back(AT_HWCAP, HwCap());
+  auxv.emplace_back(AT_HWCAP, Processor::Get().features);
   auxv.emplace_back(AT_PAGESZ, kPageSize);
   auxv.emplace_back(AT_CLKTCK, 100);
   auxv.emplace_back(AT_PHDR, phdr != 0 ? phdr + bias : 0);

@@ -29,6 +29,7 @@ struct ExecRequest {
   std::vector<std::string> argv, envp;
   RefPtr<const Credentials> creds;     // after set-user-ID treatment: AT_UID..., AT_SECURE
   bool secure = false;
+  bool traced = false;                 // a debugger is to see the code as it is in the files
   uint64_t stack_limit = 8 << 20;
   // Opens another file for execution (interpreters): absolute or relative to the caller's directories.
   std::function<Result<RefPtr<vfs::FileDescription>>(const std::string& path)> open;

@@ -56,7 +56,7 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
   RefPtr<MemoryManager> child = TRY(Create(platform_));
   // From here on nothing parks until both sides are consistent.
   CopyAreasTo(child.get());
-  child->space_->InheritCalls(*space_);
+  child->space_->InheritCode(*space_);
   bool protects = SharePiecesWith(child.get(), hints);
   for (auto& [start, piece] : child->pmas_) {
     bool copied = piece.write_ok && !piece.shared;

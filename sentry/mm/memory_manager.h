@@ -146,7 +146,11 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // Lets the platform replace the system call that returned to `ip` by something faster, if it is in a file's code.
   void ReplaceCall(uint64_t ip);
-  // Undoes that, for the call at this address only: for a debugger, or a signal handler, which shall see the code as it is.
+  // Lets the platform replace the cpuid instructions at these addresses, ascending and not far from each other, of code that
+  // no thread executes yet.
+  void ReplaceCpuid(std::span<const uint64_t> addresses);
+  // Undoes the replacement of calls, or of the call at this address only: for a debugger, or a signal handler, which shall
+  // see the code as it is.
   // On a fiber (parks).
   void RestoreCalls();
   void RestoreCalls(uint64_t address);
@@ -284,6 +288,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // patch.cc
   Result<void> Patch(const platform::CodePatch& patch, bool flush);
+  Result<void> ReplacePages(uint64_t start, std::span<const char> content, bool flush);
 
   void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
   RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);

@@ -1,6 +1,7 @@
 // Code that the platform replaces (platform::AddressSpace::ReplaceCall).
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "sentry/mm/memory_manager.h"
@@ -32,26 +33,49 @@ void MemoryManager::RestoreCalls(uint64_t address) {
   }
 }
 
-// By a page of its own that takes the place of the old one at once, so that no thread executes half of it.
+void MemoryManager::ReplaceCpuid(std::span<const uint64_t> addresses) {
+  static constexpr char kCpuid[] = {0x0f, '\xa2'};
+  constexpr uint64_t kMostCode = 64 << 10;
+  if (addresses.empty()) return;
+  const uint64_t first = addresses.front(), end = addresses.back() + sizeof kCpuid;
+  const uint64_t start = PageDown(first);
+  std::vector<char> content(base::PageUp(end) - start);
+  if (content.size() > kMostCode) return;
+  if (CopyInPartial(content.data(), start, content.size(), /*force=*/true) < content.size()) return;
+  for (uint64_t address : addresses) {
+    if (memcmp(&content[address - start], kCpuid, sizeof kCpuid) != 0) return;
+  }
+  std::optional<std::array<uint8_t, sizeof kCpuid>> replacement = space_->ReplaceCpuid(first, end - first);
+  if (!replacement) return;
+  for (uint64_t address : addresses) memcpy(&content[address - start], replacement->data(), sizeof kCpuid);
+  (void)ReplacePages(start, content, /*flush=*/false);
+}
+
 Result<void> MemoryManager::Patch(const platform::CodePatch& patch, bool flush) {
   const uint64_t page = PageDown(patch.address);
   char content[kPageSize];
   if (CopyInPartial(content, page, kPageSize, /*force=*/true) < kPageSize) return Errno::kEFAULT;
   memcpy(content + (patch.address - page), patch.bytes.data(), patch.length);
-  const Vma* vma = vmas_.Find(patch.address);
-  auto piece = pmas_.Find(page);
-  if (vma == nullptr || vma->shared() || piece == pmas_.end() || piece->second.end < page + kPageSize) return Errno::kEFAULT;
-  Pma fresh{.end = page + kPageSize,
-            .offset = TRY(base::MemoryFile::Get().AllocateCopy(content, kPageSize)),
+  return ReplacePages(page, content, flush);
+}
+
+// By pages that take the place of the old ones at once, so that no thread executes half of a change.
+Result<void> MemoryManager::ReplacePages(uint64_t start, std::span<const char> content, bool flush) {
+  const uint64_t end = start + content.size();
+  const Vma* vma = vmas_.Find(start);
+  auto piece = pmas_.Find(start);
+  if (vma == nullptr || vma->end < end || vma->shared() || piece == pmas_.end() || piece->second.end < end) return Errno::kEFAULT;
+  Pma fresh{.end = end,
+            .offset = TRY(base::MemoryFile::Get().AllocateCopy(content.data(), content.size())),
             .prot = static_cast<uint8_t>(vma->prot),
             .write_ok = true};
   ForgetCache();
   Released released;
-  piece = pmas_.Isolate(piece, page, page + kPageSize);
-  if (piece->second.in_memory_file()) released.AddPages(piece->second.offset, kPageSize);
+  piece = pmas_.Isolate(piece, start, end);
+  if (piece->second.in_memory_file()) released.AddPages(piece->second.offset, content.size());
   pmas_.Erase(piece);
-  (void)MapPiece(page, fresh, /*precommit=*/true);
-  pmas_.Insert(page, std::move(fresh));
+  (void)MapPiece(start, fresh, /*precommit=*/true);
+  pmas_.Insert(start, std::move(fresh));
   Settle(&released, flush);
   return {};
 }

@@ -110,6 +110,7 @@ TEST(Segv, JumpToUnmappedReportsTheTarget) {
 
 TEST(Segv, PrivilegedInstruction) {
   EXPECT_EQ(FaultOf([] { asm volatile("hlt"); }), SIGSEGV);
+  EXPECT_EQ(FaultOf([] { asm volatile("int $0xa2"); }), SIGSEGV);
   EXPECT_EQ(fault.si_code, SI_KERNEL);
   EXPECT_EQ(FaultOf([] { asm volatile("cli"); }), SIGSEGV);
 }

@@ -56,6 +56,16 @@ FakeFile::FakeFile(std::string_view content, int flags) : mappable(MakeRef<FakeM
   Init({}, flags, nullptr);
 }
 
+Result<vfs::Attributes> FakeFile::Stat() {
+  struct stat st;
+  if (fstat(mappable->fd(), &st) != 0) return Errno::kEIO;
+  vfs::Attributes attributes;
+  attributes.dev = st.st_dev;
+  attributes.ino = st.st_ino;
+  attributes.size = static_cast<uint64_t>(st.st_size);
+  return attributes;
+}
+
 Result<size_t> FakeFile::ReadAt(const IoVec& to, uint64_t offset, int) {
   ssize_t n = preadv(mappable->fd(), to.data(), to.count(), static_cast<off_t>(offset));
   if (n < 0) return Errno::kEIO;

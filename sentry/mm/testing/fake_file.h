@@ -44,6 +44,7 @@ class FakeFile : public vfs::FileDescription {
   FakeFile(std::string_view content, int flags);
 
   Result<size_t> ReadAt(const IoVec& to, uint64_t offset, int rwf_flags) override;
+  Result<vfs::Attributes> Stat() override;
   Result<RefPtr<vfs::Mappable>> Map() override { return RefPtr<vfs::Mappable>(mappable); }
 
   const RefPtr<FakeMappable> mappable;
