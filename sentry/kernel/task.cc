@@ -96,7 +96,9 @@ void Task::RunLoop() {
     }
     if (trace) [[unlikely]] trace->BeforeRun();
     in_app_ = true;
+    memory_->running++;
     const platform::Event& event = context_->Run(memory_->space());
+    memory_->running--;
     in_app_ = false;
     if (!came_by.empty()) [[unlikely]] came_by.Notify(EPOLLIN);
     if (trace) [[unlikely]] trace->AfterRun();

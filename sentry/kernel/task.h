@@ -138,7 +138,6 @@ class Task : public RefCounted {
   bool ended() const { return context_ == nullptr; }  // it has left everything; at most its status is still of interest
   void Kill();  // SIGKILL to this task alone, from the kernel
   int exit_status() const { return exit_status_; }
-  bool in_app() const { return in_app_; }  // inside Context::Run
 
   // The system call at hand, for strace, /proc/PID/syscall and restarts.
   const platform::Event& syscall() const { return event_; }

@@ -117,8 +117,9 @@ void MemoryManager::CopyAreasTo(MemoryManager* child) {
 }
 
 // What both sides will write at once: around the stack pointer, and what they wrote after earlier forks. Ordered, disjoint.
-// Nothing while other threads run: what is copied now would be older than pages that are copied once they are protected, and
-// the child shall never see a later write of a thread without its earlier ones.
+// Nothing while others run: what is copied now would be older than pages that are copied once they are protected, and the
+// child shall never see a later write of a thread without its earlier ones. (Who does not run now is not let into this
+// address space before the protection is in force.)
 std::vector<std::pair<uint64_t, uint64_t>> MemoryManager::HotRanges(const ForkHints& hints) {
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   auto add = [&](uint64_t start, uint64_t end) {

@@ -183,8 +183,9 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   uint64_t ResidentIn(uint64_t start, uint64_t end) const;
   uint64_t locked_bytes() const { return locked_; }
 
-  // How many tasks use it as their memory. With more than one, unmapping and protecting flush at once.
-  int users = 0;
+  // How many tasks use it as their memory, and how many of them may be executing application code now (they are inside
+  // platform::Context::Run, which puts queued changes in force first). With any, unmapping and protecting flush at once.
+  int users = 0, running = 0;
 
   // Kept here for sentry/kernel and syscalls/, since they are those of the address space.
   RefPtr<RefCounted> aio;             // io_setup(2)
@@ -224,7 +225,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   void DropPieces(uint64_t start, uint64_t end, Released* released);
   // Puts queued changes in force where that matters and drops what was released. May park when it flushes.
   void Settle(Released* released, bool flush);
-  bool ConcurrentlyUsed() const { return users > 1; }
+  bool ConcurrentlyUsed() const { return running > 0; }
   Result<void> RoomForSplits(int more) const;
 
   void ProtectPieces(uint64_t start, uint64_t end, int prot);

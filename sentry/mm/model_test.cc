@@ -58,7 +58,7 @@ class Simulation {
   void Run(int steps) {
     for (int step = 0; step < steps; step++) {
       Process& process = processes_[random_() % processes_.size()];
-      process.memory->users = static_cast<int>(random_() % 3);
+      process.memory->running = static_cast<int>(random_() % 2);
       Step(process);
       if (::testing::Test::HasFailure()) {
         ADD_FAILURE() << "in step " << step;
