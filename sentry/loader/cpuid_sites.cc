@@ -101,11 +101,15 @@ class Image {
   void FindIn(const Elf64_Phdr& segment, std::vector<uint64_t>* sites) const {
     if (segment.p_offset > file_.size() || file_.size() - segment.p_offset < segment.p_filesz) return;
     std::span<const uint8_t> code = file_.subspan(segment.p_offset, segment.p_filesz);
-    static constexpr uint8_t kCpuid[] = {0x0f, 0xa2};
     const Function* function = nullptr;
     size_t position = 0;  // an instruction of the function
-    for (auto at = code.begin(); (at = std::search(at, code.end(), std::begin(kCpuid), std::end(kCpuid))) != code.end(); ++at) {
-      size_t found = at - code.begin();
+    // The second byte is the rarer one.
+    for (size_t at = 1; at < code.size(); at++) {
+      const void* second = memchr(&code[at], 0xa2, code.size() - at);
+      if (second == nullptr) break;
+      at = static_cast<const uint8_t*>(second) - code.data();
+      if (code[at - 1] != 0x0f) continue;
+      const size_t found = at - 1;
       uint64_t end = 0;
       const Function* around = FunctionAt(segment.p_vaddr + found, &end);
       if (around == nullptr || around->start < segment.p_vaddr) continue;
