@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/affinity.h"
 #include "platform/systrap/guest_test_util.h"
 #include "platform/systrap/placement.h"
 #include "platform/systrap/watch.h"
@@ -102,7 +103,7 @@ class Counting {
 class CallSitesTest : public testing::TestWithParam<bool> {
  protected:
   CallSitesTest() {
-    Placement::Configure();
+    base::Affinity::Prepare();
     Watch::Configure(GetParam());
   }
   ~CallSitesTest() override { Watch::Configure(false); }

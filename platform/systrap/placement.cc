@@ -2,7 +2,11 @@
 
 #include <utility>
 
+#include "base/affinity.h"
+
 namespace platform::systrap {
+
+using base::Affinity;
 
 namespace {
 
@@ -12,17 +16,9 @@ constexpr int64_t kLong = 150'000;
 
 int64_t Now() { return static_cast<int64_t>(__builtin_ia32_rdtsc()); }
 
-cpu_set_t processors;
-
 }  // namespace
 
 std::array<Placement::Processor, Placement::kMost> Placement::table_;
-
-void Placement::Configure() {
-  if (sched_getaffinity(0, sizeof processors, &processors) != 0) CPU_ZERO(&processors);
-}
-
-const cpu_set_t& Placement::Processors() { return processors; }
 
 void Placement::Resume() { ResumeAt(sched_getcpu()); }
 
@@ -46,6 +42,7 @@ int Placement::Elsewhere() {
   const int others = here.running.load(std::memory_order_relaxed);
   if (others <= 0) return -1;
   if (Now() - here.resumed_at.load(std::memory_order_relaxed) / others < kLong) return -1;
+  const cpu_set_t& processors = Affinity::Processors();
   for (int i = 0, left = CPU_COUNT(&processors); left > 0 && i < kMost; i++) {
     if (!CPU_ISSET(i, &processors)) continue;
     left--;
@@ -61,12 +58,8 @@ void Placement::Pin(pid_t tid, int processor) {
   (void)sched_setaffinity(tid, sizeof there, &there);
 }
 
-void Placement::KeepOff(pid_t tid, int processor) {
-  cpu_set_t others = processors;
-  CPU_CLR(processor, &others);
-  (void)sched_setaffinity(tid, sizeof others, &others);
+void Placement::Release(pid_t tid) {
+  (void)sched_setaffinity(tid, sizeof(cpu_set_t), &Affinity::Processors());
 }
-
-void Placement::Release(pid_t tid) { (void)sched_setaffinity(tid, sizeof processors, &processors); }
 
 }  // namespace platform::systrap

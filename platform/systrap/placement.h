@@ -20,11 +20,6 @@ namespace platform::systrap {
 // Of one thread.
 class Placement {
  public:
-  // Reads which processors there are; before the Sentry's filter.
-  static void Configure();
-  // What Configure found.
-  static const cpu_set_t& Processors();
-
   ~Placement() { Stop(); }
 
   // The stopped thread goes on here.
@@ -37,9 +32,8 @@ class Placement {
   // As Resume, for a thread that was pinned there.
   void ResumeAt(int processor);
 
-  // Lets a thread (0: the calling one) run on one processor only, on all but one, on all.
+  // Lets a stub's thread run on one processor only, on all.
   static void Pin(pid_t tid, int processor);
-  static void KeepOff(pid_t tid, int processor);
   static void Release(pid_t tid);
 
  private:

@@ -3,13 +3,15 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/affinity.h"
+
 namespace platform::systrap {
 namespace {
 
 class PlacementTest : public testing::Test {
  protected:
   PlacementTest() {
-    Placement::Configure();
+    base::Affinity::Prepare();
     // Here to stay, while the test looks.
     cpu_set_t one;
     CPU_ZERO(&one);
@@ -17,7 +19,7 @@ class PlacementTest : public testing::Test {
     sched_setaffinity(0, sizeof one, &one);
   }
   ~PlacementTest() override {
-    sched_setaffinity(0, sizeof(cpu_set_t), &Placement::Processors());
+    sched_setaffinity(0, sizeof(cpu_set_t), &base::Affinity::Processors());
   }
 };
 
@@ -40,12 +42,12 @@ TEST_F(PlacementTest, BesideOneThatRunsForLongToAFreeProcessor) {
   other.Resume();
   usleep(2000);
   const int elsewhere = Placement::Elsewhere();
-  if (CPU_COUNT(&Placement::Processors()) == 1) {
+  if (CPU_COUNT(&base::Affinity::Processors()) == 1) {
     EXPECT_EQ(elsewhere, -1);
     return;
   }
   EXPECT_NE(elsewhere, sched_getcpu());
-  EXPECT_TRUE(CPU_ISSET(elsewhere, &Placement::Processors()));
+  EXPECT_TRUE(CPU_ISSET(elsewhere, &base::Affinity::Processors()));
   third.ResumeAt(elsewhere);
   EXPECT_NE(Placement::Elsewhere(), elsewhere);
   third.Stop();

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/affinity.h"
 #include "base/host.h"
 #include "base/log.h"
 #include "platform/systrap/address_space.h"
@@ -105,7 +106,7 @@ Result<std::unique_ptr<Platform>> Create(const Platform::Options& options) {
     return Errno::kENOSYS;
   }
   Listener::Probe();
-  Placement::Configure();
+  base::Affinity::Prepare();
   Watch::Configure(options.may_spin);
   auto platform = std::make_unique<Systrap>(options);
   TRY(platform->Start(options));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "base/affinity.h"
+#include "base/host_load.h"
 #include "base/tick_clock.h"
 #include "platform/systrap/posted_call.h"
 #include "platform/systrap/stub_process.h"
@@ -11,18 +13,18 @@ namespace platform::systrap {
 
 namespace {
 
-constexpr int64_t kQuick = 12'000;      // ns from one call to the next
-constexpr int kQuickCalls = 32;         // of them, to begin
+constexpr int kQuickCalls = 32;      // to begin, within
+constexpr int64_t kQuick = 500'000;  // ns
 constexpr int64_t kFirstPause = 2'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
-constexpr int64_t kPatience = 10'000;   // ns to look for a call, and more once it has paid:
-constexpr int64_t kSaved = 150;         // ns a call, a tenth of what was saved
-constexpr int64_t kMostPatience = 100'000;
-constexpr int64_t kMoving = 150'000;    // ns in which the thread is awake on its processor
-constexpr int kSettled = 16;            // calls until that need not be considered any more
-constexpr uint32_t kSpins = 1500;       // at some 40 ns
-constexpr int64_t kCrowded = 500'000;   // ns in which a thread that was woken goes to sleep again
-constexpr int64_t kPreempted = 30'000;  // ns that looking once never takes
-constexpr int kPaid = 200;              // calls after which having watched was right
+constexpr int kPaid = 200;           // calls after which having watched was right
+
+constexpr int64_t kPatience = 40'000;      // ns to look for a call, and longer on credit:
+constexpr int64_t kMoving = 100'000;       // ns in which the thread is awake on its processor, at first,
+constexpr int64_t kSaved = 300;            // ns a call, a part of what was saved, and at most
+constexpr int64_t kMostCredit = 2'000'000;  // ns
+constexpr int64_t kGap = 30'000;         // ns that looking once takes only if somebody else has run
+constexpr int64_t kCrowded = 500'000;    // ns in which a thread that was woken goes to sleep again
+constexpr uint32_t kSpins = 1500;        // of the thread, at some 40 ns
 
 int most_watchers = 0;
 std::atomic<int> watchers{0};
@@ -31,15 +33,16 @@ std::atomic<int> watchers{0};
 
 void Watch::Configure(bool allowed) {
   // Never more than half of the machine, and none of a single processor.
-  most_watchers = allowed ? CPU_COUNT(&Placement::Processors()) / 2 : 0;
+  most_watchers = allowed ? CPU_COUNT(&base::Affinity::Processors()) / 2 : 0;
 }
 
 void Watch::OnNotification(StubProcess& stub) {
   if (most_watchers == 0 || thread_ != nullptr) return;
   const int64_t now = base::TickNow();
   HostThread* thread = stub.last_thread();
-  if (thread != candidate_ || now - last_call_ > kQuick) {
+  if (thread != candidate_ || now - first_call_ > kQuick) {
     candidate_ = thread;
+    first_call_ = now;
     quick_calls_ = 0;
   }
   quick_calls_++;
@@ -50,25 +53,29 @@ void Watch::MaybeEnter(StubProcess& stub) {
   if (thread_ != nullptr || quick_calls_ < kQuickCalls || last_call_ < not_before_) return;
   if (candidate_ == nullptr || !candidate_->bound || RunningThreads::All() != 1) return;
   quick_calls_ = 0;
+  if (base::HostLoad::IdleProcessors() < 1) return;
   if (watchers.fetch_add(1) >= most_watchers) {
     watchers.fetch_sub(1);
     return;
   }
   thread_ = candidate_;
   served_ = 0;
+  credit_ = kMoving;
   crowded_since_ = 0;
   SetSpins(thread_->area(), kSpins);
   // It notified on this processor. There it stays, or its wake-up would bring it along.
   const int processor = sched_getcpu();
   Placement::Pin(thread_->tid, processor);
-  Placement::KeepOff(0, processor);
+  cpu_set_t others = base::Affinity::Processors();
+  CPU_CLR(processor, &others);
+  base::Affinity::SetOwn(others);
 }
 
 void Watch::Leave() {
   if (thread_ == nullptr) return;
   SetSpins(thread_->area(), 0);
   Placement::Release(thread_->tid);
-  Placement::Release(0);
+  base::Affinity::SetOwn(base::Affinity::Processors());
   thread_ = candidate_ = nullptr;
   watchers.fetch_sub(1);
 }
@@ -103,23 +110,28 @@ bool Watch::WaitForCall() {
   const StubArea area = thread_->area();
   const int64_t start = base::TickNow();
   if (IsCrowded(start)) return false;
-  const int64_t patience =
-      served_ < kSettled ? kMoving : std::min(kPatience + served_ * kSaved, kMostPatience);
-  for (int64_t now = start, last = start; now - start < patience && now - last <= kPreempted;) {
+  for (int64_t now = start, last = start; now - start < kPatience + credit_;) {
     for (int i = 0; i < 2; i++) {
-      if (HasPosted(area)) return true;
-      __builtin_ia32_pause();
+      if (!HasPosted(area)) {
+        __builtin_ia32_pause();
+        continue;
+      }
+      credit_ -= std::max<int64_t>(last - start - kPatience, 0);
+      return true;
     }
     // Whom the last call woke, on this processor, gets it for as long as it takes.
     if (RunningThreads::All() > 1) sched_yield();
     last = now;
     now = base::TickNow();
+    // Strangers get it altogether.
+    if (now - last > kGap && base::HostLoad::IdleProcessors() < 0) return false;
   }
   return false;
 }
 
 void Watch::OnServed(bool taken) {
   served_++;
+  credit_ = std::min(credit_ + kSaved, kMostCredit);
   if (thread_ == nullptr || (taken && !thread_->posted)) return;
   if (taken) SayBlocked(thread_->area());
   Fail();

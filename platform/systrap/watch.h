@@ -3,7 +3,7 @@
 // A worker that watches one thread from another processor: while the thread makes one system call
 // after the other, it posts them (posted_call.h) and the worker looks for them, which saves both the
 // switch. That pays only on a processor that has nothing else to do, so it is left
-//   - when the thread makes no call for a while,
+//   - when the thread makes no call for longer than what was saved so far is worth,
 //   - when its call blocks: waking each other up is cheap on one processor only,
 //   - when other threads want to run for long, or the worker does not get the processor for itself,
 // and each time it did not pay the pause until the next attempt is twice as long.
@@ -21,7 +21,7 @@ struct HostThread;
 
 class Watch {
  public:
-  // `allowed`: whether to watch at all. After Placement::Configure.
+  // `allowed`: whether to watch at all. After base::Affinity::Prepare.
   static void Configure(bool allowed);
 
   // A notification of the thread was served and is about to be answered.
@@ -44,6 +44,8 @@ class Watch {
   HostThread* candidate_ = nullptr;
   int quick_calls_ = 0;  // of the candidate, in a row
   int served_ = 0;
+  int64_t credit_ = 0;      // ns that may still be wasted
+  int64_t first_call_ = 0;  // of them
   int64_t last_call_ = 0;
   int64_t crowded_since_ = 0;  // other threads want to run, too; 0: none does
   int64_t pause_ = 0, not_before_ = 0;

@@ -4,6 +4,7 @@
 
 #include "base/event_loop.h"
 #include "base/host.h"
+#include "base/host_load.h"
 #include "base/io_vec.h"
 #include "base/log.h"
 #include "sentry/boot/boot.h"
@@ -38,6 +39,7 @@ void SentryMain(BootConfig config) {
   check(SetUpProcess(config));
   TimelinePhase("sentry: namespaces");
   if (config.controlling_terminal) config.terminal_signals = TakeTerminalSignals();
+  if (config.may_spin) base::HostLoad::Prepare();
   check(EnterEmptyRoot());
   TimelinePhase("sentry: empty root");
 

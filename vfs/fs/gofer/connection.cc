@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/affinity.h"
 #include "base/host.h"
 #include "base/kernel_lock.h"
 #include "base/log.h"
@@ -30,7 +31,7 @@ void Connection::Prepare() {
   if (HOST(getrlimit(RLIMIT_NOFILE, &limit)).ok() && limit.rlim_cur >= 64) {
     default_host_files = std::min<size_t>(limit.rlim_cur / 2, size_t{1} << 19);
   }
-  Placement::Prepare();
+  base::Affinity::Prepare();
 }
 
 RefPtr<Connection> Connection::Create(Fd socket, std::function<void()> on_death, size_t max_host_files) {

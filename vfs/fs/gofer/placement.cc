@@ -3,14 +3,13 @@
 #include <sched.h>
 #include <time.h>
 
-#include "base/host.h"
+#include "base/affinity.h"
 
 namespace goferfs {
 
-namespace {
+using base::Affinity;
 
-cpu_set_t all_cpus;  // of this process
-int cpu_count = 0;   // 0: not known
+namespace {
 
 // A call that takes longer than this besides the gofer's work was waiting for a CPU to wake up, or for its turn on a busy one.
 constexpr int64_t kSlowNs = 25'000;
@@ -26,28 +25,12 @@ int64_t Now() {
 
 }  // namespace
 
-void Placement::Prepare() {
-  if (HOST(sched_getaffinity(0, sizeof all_cpus, &all_cpus)).ok()) cpu_count = CPU_COUNT(&all_cpus);
-}
-
 Placement::Call::Call(Placement& placement) : placement_(placement) {
-  if (cpu_count < 2) return;
+  if (CPU_COUNT(&Affinity::Processors()) < 2) return;
   cpu_ = sched_getcpu();
-  if (cpu_ < 0 || cpu_ >= CPU_SETSIZE || !CPU_ISSET(cpu_, &all_cpus)) {
-    cpu_ = -1;
-    return;
-  }
-  if (placement_.stays_) {
-    cpu_set_t here;
-    CPU_ZERO(&here);
-    CPU_SET(cpu_, &here);
-    staying_ = HOST(sched_setaffinity(0, sizeof here, &here)).ok();
-  }
+  // A thread that is told to be on this one is no use to the gofer elsewhere.
+  if (placement_.stays_ || CPU_COUNT(&Affinity::Own()) == 1) here_.emplace(cpu_);
   start_ = Now();
-}
-
-Placement::Call::~Call() {
-  if (staying_) (void)HOST(sched_setaffinity(0, sizeof all_cpus, &all_cpus));
 }
 
 void Placement::Call::Done(const gofer::ReplyHeader& reply) {

@@ -8,32 +8,30 @@
 // One call at a time, by whichever thread has the turn.
 
 #include <cstdint>
+#include <optional>
 
+#include "base/affinity.h"
 #include "gofer/protocol/protocol.h"
 
 namespace goferfs {
 
 class Placement {
  public:
-  // Reads the CPUs of this process, once, before the filter forbids it. Without it all calls are plain ones.
-  static void Prepare();
-
   class Call {
    public:
     explicit Call(Placement& placement);
-    ~Call();  // lets the thread go where it likes
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
     // For RequestHeader::cpu.
-    uint16_t advice() const { return staying_ ? static_cast<uint16_t>(cpu_ + 1) : 0; }
+    uint16_t advice() const { return here_ && here_->ok() ? static_cast<uint16_t>(cpu_ + 1) : 0; }
     // The reply has come.
     void Done(const gofer::ReplyHeader& reply);
 
    private:
     Placement& placement_;
     int cpu_ = -1;
-    bool staying_ = false;
+    std::optional<base::Affinity::Here> here_;  // while it stays
     int64_t start_ = 0;
   };
 
