@@ -50,6 +50,27 @@ GUEST(kCountReads, R"(
 )");
 constexpr int kReadReturn = 6;
 
+// As kCountCalls; every hundredth call is followed by one of getpgrp from another place, which must return -7.
+GUEST(kCountBoth, R"(
+    xor %edi, %edi
+    mov $100, %esi
+1:  mov $110, %eax
+    syscall
+    cmp %rdi, %rax
+    jne 2f
+    inc %rdi
+    incq 0x500000
+    dec %esi
+    jnz 1b
+    mov $100, %esi
+    mov $111, %eax
+    syscall
+    cmp $-7, %rax
+    je 1b
+2:  hlt
+)");
+constexpr int kBothReturn = 14;
+
 class Counting {
  public:
   Counting(Guest& guest, std::string_view code, int return_offset, uint64_t offset = 0)
@@ -121,6 +142,28 @@ TEST_P(CallSitesTest, CallsArriveInOrder) {
     Counting reads(guest, kCountReads, kReadReturn, 4 * kPage);
     EXPECT_EQ(reads.RunCalls(20000).kind, Kind::kSyscall);
     EXPECT_EQ(guest.Word<uint64_t>(5 * kPage), 20000u);
+  });
+}
+
+// A watched thread makes system calls, and faults, that it does not post.
+TEST_P(CallSitesTest, OtherCallsInBetween) {
+  Guest guest;
+  guest.OnFiber([&] {
+    Counting calls(guest, kCountBoth, kBothReturn);
+    uint64_t others = 0;
+    while (calls.calls() < 20000) {
+      Event event = calls.context().Run(calls.space());
+      ASSERT_EQ(event.kind, Kind::kSyscall);
+      if (event.nr == 110) {
+        ASSERT_EQ(event.args[0], calls.calls());
+        calls.Answer();
+      } else {
+        ASSERT_EQ(event.nr, 111u);
+        ASSERT_EQ(calls.calls(), ++others * 100);
+        calls.context().SetResult(-7);
+      }
+    }
+    EXPECT_EQ(others, 199u);
   });
 }
 

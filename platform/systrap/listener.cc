@@ -42,6 +42,11 @@ bool Listener::Dead() {
   return poll(&entry, 1, 0) != 0 && (entry.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+bool Listener::HasNews() const {
+  pollfd entry = {fd_.get(), POLLIN, 0};
+  return poll(&entry, 1, 0) != 0;
+}
+
 Result<void> Listener::Receive(seccomp_notif& notification) {
   for (;;) {
     if (MustPoll()) {

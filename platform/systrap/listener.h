@@ -27,6 +27,9 @@ class Listener {
   // calls are passed over.
   Result<void> Receive(seccomp_notif& notification);
 
+  // Whether Receive has something to say at once.
+  bool HasNews() const;
+
   // Replies to a call that has gone are dropped.
   void Reply(uint64_t id, int64_t value) { Send(id, value, 0); }
   void Continue(uint64_t id) { Send(id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE); }

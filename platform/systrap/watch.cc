@@ -15,13 +15,15 @@ namespace {
 
 constexpr int kQuickCalls = 32;      // to begin, within
 constexpr int64_t kQuick = 500'000;  // ns
-constexpr int64_t kFirstPause = 2'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
-constexpr int kPaid = 200;           // calls after which having watched was right
+constexpr int64_t kFirstPause = 1'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
+constexpr int kPaid = 100;           // calls after which having watched was right
 
 constexpr int64_t kPatience = 40'000;      // ns to look for a call, and longer on credit:
 constexpr int64_t kMoving = 100'000;       // ns in which the thread is awake on its processor, at first,
 constexpr int64_t kSaved = 300;            // ns a call, a part of what was saved, and at most
 constexpr int64_t kMostCredit = 2'000'000;  // ns
+constexpr int64_t kAsk = 10'000;          // ns after which to look for a notification
+constexpr int64_t kNotified = 50'000;     // ns to wake the thread after it, on another processor
 constexpr int64_t kGap = 30'000;         // ns that looking once takes only if somebody else has run
 constexpr int64_t kCrowded = 500'000;    // ns in which a thread that was woken goes to sleep again
 constexpr uint32_t kSpins = 1500;        // of the thread, at some 40 ns
@@ -64,10 +66,10 @@ void Watch::MaybeEnter(StubProcess& stub) {
   crowded_since_ = 0;
   SetSpins(thread_->area(), kSpins);
   // It notified on this processor. There it stays, or its wake-up would bring it along.
-  const int processor = sched_getcpu();
-  Placement::Pin(thread_->tid, processor);
+  processor_ = sched_getcpu();
+  Placement::Pin(thread_->tid, processor_);
   cpu_set_t others = base::Affinity::Processors();
-  CPU_CLR(processor, &others);
+  CPU_CLR(processor_, &others);
   base::Affinity::SetOwn(others);
 }
 
@@ -88,12 +90,13 @@ void Watch::Fail() {
 
 HostThread* Watch::Look(StubProcess& stub) {
   if (thread_ == nullptr) return nullptr;
-  // Other threads of the stub may have something to say.
-  const bool alone = stub.receiver().outstanding.count() == 1;
+  // Other threads of the stub may have something to say; the one that was watched may have ended.
+  const bool alone = thread_->bound && stub.receiver().outstanding.count() == 1;
   // It went to sleep before it had its result, and is about to say so.
   if (alone && thread_->answered) return nullptr;
-  if (alone && WaitForCall()) return thread_;
-  Fail();
+  const Found found = alone ? WaitForCall(stub) : Found::kNothing;
+  if (found == Found::kCall) return thread_;
+  if (found == Found::kNothing || (credit_ -= kNotified) < 0) Fail();
   return nullptr;
 }
 
@@ -106,10 +109,11 @@ bool Watch::IsCrowded(int64_t now) {
   return crowded_since_ != 0 && now - crowded_since_ > kCrowded;
 }
 
-bool Watch::WaitForCall() {
+Watch::Found Watch::WaitForCall(StubProcess& stub) {
   const StubArea area = thread_->area();
   const int64_t start = base::TickNow();
-  if (IsCrowded(start)) return false;
+  if (IsCrowded(start)) return Found::kNothing;
+  int64_t asked = start;
   for (int64_t now = start, last = start; now - start < kPatience + credit_;) {
     for (int i = 0; i < 2; i++) {
       if (!HasPosted(area)) {
@@ -117,16 +121,20 @@ bool Watch::WaitForCall() {
         continue;
       }
       credit_ -= std::max<int64_t>(last - start - kPatience, 0);
-      return true;
+      return Found::kCall;
+    }
+    if (now - asked > kAsk) {
+      if (stub.app_listener().HasNews()) return Found::kNotification;
+      asked = now;
     }
     // Whom the last call woke, on this processor, gets it for as long as it takes.
     if (RunningThreads::All() > 1) sched_yield();
     last = now;
     now = base::TickNow();
     // Strangers get it altogether.
-    if (now - last > kGap && base::HostLoad::IdleProcessors() < 0) return false;
+    if (now - last > kGap && base::HostLoad::IdleProcessors() < 0) return Found::kNothing;
   }
-  return false;
+  return Found::kNothing;
 }
 
 void Watch::OnServed(bool taken) {

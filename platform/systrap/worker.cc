@@ -205,7 +205,9 @@ void Worker::ServeStub() {
 void Worker::FlushReplies() {
   if (replies_.empty()) return;
   for (PendingReply& reply : replies_) {
-    if (HostThread* thread = reply.thread; thread != nullptr) {
+    if (HostThread* thread = reply.thread; thread != nullptr && watch_.ProcessorOf(thread) >= 0) {
+      thread->placement.ResumeAt(watch_.ProcessorOf(thread));
+    } else if (thread != nullptr) {
       // Only who made the call: whom it woke will probably go on when the caller sleeps.
       const int elsewhere = thread == stub_->last_thread() ? Placement::Elsewhere() : -1;
       if (elsewhere >= 0) {
