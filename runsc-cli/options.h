@@ -16,7 +16,7 @@ struct Options {
   boot::FileAccess file_access = boot::FileAccess::kExclusive;
   bool debug = false;
   bool strace = false;
-  int hot_calls = 128;
+  int hot_calls = 32;
   bool no_spinning = false;
   bool ignore_cgroups = false;
   bool systemd_cgroup = false;
