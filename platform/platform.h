@@ -44,7 +44,8 @@ struct Event {
   uint64_t nr = 0;
   uint64_t args[6] = {};
   uint64_t ip = 0;  // behind the system call instruction
-  bool hot = false;  // made so often that AddressSpace::ReplaceCall would pay; said once for a site
+  bool hot = false;   // made so often that AddressSpace::ReplaceCall would pay; said once for a site
+  bool warm = false;  // so many were made that it would pay for what AddressSpace::Calls says of other ones; now and then
   bool compat = false;
   // kFault
   int signo = 0;      // SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP
@@ -87,6 +88,8 @@ class AddressSpace : public RefCounted {
   virtual std::optional<CodePatch> ReplaceCall(uint64_t ip, std::span<const uint8_t, CodePatch::kWindow> code) {
     return std::nullopt;
   }
+  // Behind which instructions several system calls that are not replaced have returned lately, a hot one's perhaps not.
+  virtual std::vector<uint64_t> Calls() { return {}; }
   // What to write to have no replaced calls any more.
   virtual std::vector<CodePatch> OriginalCalls() { return {}; }
   // cpuid instructions may be replaced too, within one range of code: what is returned acts as cpuid at any address of it.

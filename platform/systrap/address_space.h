@@ -22,6 +22,7 @@ class SystrapAddressSpace : public AddressSpace {
       uint64_t ip, std::span<const uint8_t, CodePatch::kWindow> code) override {
     return stub_->sites().Replace(ip, code);
   }
+  std::vector<uint64_t> Calls() override { return stub_->sites().Calls(); }
   std::vector<CodePatch> OriginalCalls() override { return stub_->sites().Originals(); }
   std::optional<std::array<uint8_t, 2>> ReplaceCpuid(uint64_t start, uint64_t length) override {
     if (!stub_->SetCpuidRange({start, length})) return std::nullopt;

@@ -65,11 +65,25 @@ constexpr CallSites::Shape CallSites::kShapes[] = {
 uint64_t CallSites::Site::return_address() const { return address + shape->before + 2; }
 uint64_t CallSites::Site::end() const { return address + shape->length(); }
 
-bool CallSites::Count(uint64_t ip, uint32_t hot) {
+bool CallSites::Count(uint64_t ip, uint32_t hot, bool* warm) {
+  // Small programs end before that.
+  if (next_warm_ == 0) next_warm_ = hot + hot / 2;
+  *warm = ++calls_ == next_warm_;
+  if (*warm) next_warm_ *= 2;
   if (!counters_) counters_ = std::make_unique<std::array<Counter, kCounters>>();
   Counter& counter = (*counters_)[(ip * 0x9e3779b97f4a7c15u) >> 58];
   if (counter.ip != ip) counter = {ip, 0};
   return ++counter.count == hot;
+}
+
+std::vector<uint64_t> CallSites::Calls() const {
+  constexpr uint32_t kSeveral = 3;
+  std::vector<uint64_t> calls;
+  if (!counters_) return calls;
+  for (const Counter& counter : *counters_) {
+    if (counter.count >= kSeveral) calls.push_back(counter.ip);
+  }
+  return calls;
 }
 
 int CallSites::FreeIndex(const Shape& shape) const {
@@ -224,6 +238,7 @@ void CallSites::CopyFrom(const CallSites& other) {
 
 void CallSites::Clear() {
   counters_.reset();
+  calls_ = next_warm_ = 0;
   if (count_ == 0) return;
   sites_.reset();
   by_address_.clear();

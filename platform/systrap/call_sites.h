@@ -40,8 +40,11 @@ class CallSites {
   explicit CallSites(char* local) : local_(local) {}
 
   // Counts a system call that returned to `ip`; true for the `hot`th, after which the site is worth
-  // replacing.
-  bool Count(uint64_t ip, uint32_t hot);
+  // replacing. `*warm`: so many of all sites that those are which Calls said for another process.
+  bool Count(uint64_t ip, uint32_t hot, bool* warm);
+
+  // Behind which several calls returned, as far as they are counted still.
+  std::vector<uint64_t> Calls() const;
 
   // Makes a trampoline for the call that returns to `ip`; `code` is what lies around it
   // (CodePatch). None where it is not a known sequence, or all trampolines are in use.
@@ -104,6 +107,7 @@ class CallSites {
 
   char* const local_;
   std::unique_ptr<std::array<Counter, kCounters>> counters_;
+  uint64_t calls_ = 0, next_warm_ = 0;
   std::unique_ptr<std::array<Site, STUB_MAX_SITES>> sites_;
   absl::flat_hash_map<uint64_t, int> by_address_;
   int count_ = 0;

@@ -293,7 +293,7 @@ void SystrapContext::TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint
   event_.compat = (nr & kX32Bit) != 0;
   std::copy(std::begin(args), std::end(args), event_.args);
   event_.ip = ip;
-  event_.hot = false;
+  event_.hot = event_.warm = false;
   result_ = -ENOSYS;
 }
 
@@ -333,7 +333,7 @@ void SystrapContext::OnNotification(const seccomp_notif& n) {
   } else {
     TakeSystemCall(nr, {a[0], a[1], a[2], a[3], a[4], a[5]}, ip);
     if (n.data.arch != AUDIT_ARCH_X86_64) event_.compat = true;
-    event_.hot = !event_.compat && stub.CountCall(ip);
+    if (!event_.compat) event_.hot = stub.CountCall(ip, &event_.warm);
   }
   Deliver();
 }

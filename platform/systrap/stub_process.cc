@@ -254,8 +254,8 @@ void StubProcess::Bind(HostThread& thread, uint64_t fs_base) {
   sites_.Bind(fs_base, thread.area().remote);
 }
 
-bool StubProcess::CountCall(uint64_t ip) {
-  return pool_.hot_calls() > 0 && sites_.Count(ip, pool_.hot_calls());
+bool StubProcess::CountCall(uint64_t ip, bool* warm) {
+  return pool_.hot_calls() > 0 && sites_.Count(ip, pool_.hot_calls(), warm);
 }
 
 bool StubProcess::SetCpuidRange(CpuidRange range) {

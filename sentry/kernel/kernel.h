@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "platform/platform.h"
 #include "sentry/kernel/futex.h"
+#include "sentry/kernel/known_calls.h"
 #include "sentry/kernel/namespaces.h"
 #include "sentry/kernel/task.h"
 
@@ -72,6 +73,7 @@ class Kernel {
   int64_t boot_time_ns() const { return boot_time_ns_; }  // CLOCK_MONOTONIC when the sandbox started
   int cpu_count() const { return cpu_count_; }
   uint64_t live_tasks = 0, forks = 0;
+  KnownCalls known_calls;
 
  private:
   std::unique_ptr<platform::Platform> platform_;

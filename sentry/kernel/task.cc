@@ -108,7 +108,7 @@ void Task::RunLoop() {
     switch (event.kind) {
       case platform::Event::Kind::kSyscall:
         event_ = event;
-        if (event.hot && !trace) [[unlikely]] memory_->ReplaceCall(event.ip);
+        if ((event_.hot || event_.warm) && !trace) [[unlikely]] ReplaceCalls();
         HandleSyscall();
         break;
       case platform::Event::Kind::kFault:
@@ -122,6 +122,17 @@ void Task::RunLoop() {
         break;
     }
   }
+}
+
+void Task::ReplaceCalls() {
+  KnownCalls& known = kernel_.known_calls;
+  if (event_.warm) {
+    for (const mm::FilePlace& place : memory_->Calls()) known.Note(*creds_, *place.file, place.offset);
+    for (const RefPtr<vfs::FileDescription>& file : memory_->ExecutableFiles()) {
+      memory_->ReplaceCalls(*file, known.Of(*creds_, *file));
+    }
+  }
+  if (event_.hot) memory_->ReplaceCall(event_.ip);
 }
 
 void Task::HandleSyscall() {

@@ -205,6 +205,7 @@ class Task : public RefCounted {
   friend class Trace;
   void RunLoop();
   void HandleSyscall();
+  void ReplaceCalls();
   void MakeSyscall();
   void HandleFault(const platform::Event& event);
   // Signals, stops, pauses before going back to the application. False: the task ends.

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <map>
 #include <optional>
-#include <tuple>
 
 #include "sentry/loader/elf_file.h"
 #include "sentry/loader/x86_length.h"
+#include "vfs/file_version.h"
 
 namespace loader {
 
@@ -134,19 +134,17 @@ class Image {
 std::vector<uint64_t> FindCpuid(std::span<const uint8_t> file) { return Image(file).FindCpuid(); }
 
 std::vector<uint64_t> CpuidSitesOf(vfs::FileDescription& file) {
-  using Key = std::tuple<uint64_t, uint64_t, uint64_t, int64_t, int64_t>;
-  static std::map<Key, std::vector<uint64_t>> known;
-  Result<vfs::Attributes> attributes = file.Stat();
-  if (!attributes.ok() || attributes->size > kMaxFileSize) return {};
-  const Key key = {attributes->dev, attributes->ino, attributes->size, attributes->mtime, attributes->ctime};
-  if (auto found = known.find(key); found != known.end()) return found->second;
-  std::vector<uint8_t> content(attributes->size);
+  static std::map<vfs::FileVersion, std::vector<uint64_t>> known;
+  Result<vfs::FileVersion> version = vfs::FileVersion::Of(file);
+  if (!version.ok() || version->size > kMaxFileSize) return {};
+  if (auto found = known.find(*version); found != known.end()) return found->second;
+  std::vector<uint8_t> content(version->size);
   Result<size_t> size = ReadFile(file, content.data(), content.size(), 0);
   if (!size.ok()) return {};
   content.resize(*size);
   std::vector<uint64_t> sites = FindCpuid(content);
   if (known.size() == kMaxFiles) known.clear();
-  known.emplace(key, sites);
+  known.emplace(*version, sites);
   return sites;
 }
 

@@ -57,6 +57,7 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
   // From here on nothing parks until both sides are consistent.
   CopyAreasTo(child.get());
   child->space_->InheritCode(*space_);
+  child->seen_calls_ = seen_calls_;
   bool protects = SharePiecesWith(child.get(), hints);
   for (auto& [start, piece] : child->pmas_) {
     bool copied = piece.write_ok && !piece.shared;

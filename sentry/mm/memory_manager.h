@@ -19,10 +19,13 @@
 
 #include <atomic>
 #include <map>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/functional/function_ref.h"
 #include "base/io_vec.h"
@@ -38,6 +41,11 @@
 namespace mm {
 
 enum class Access { kRead, kWrite, kExecute };
+
+struct FilePlace {
+  RefPtr<vfs::FileDescription> file;
+  uint64_t offset = 0;
+};
 
 struct MapRequest {
   uint64_t address = 0;
@@ -146,11 +154,17 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // Lets the platform replace the system call that returned to `ip` by something faster, if it is in a file's code.
   void ReplaceCall(uint64_t ip);
+  // Where in files calls were made that might as well be replaced.
+  std::vector<FilePlace> Calls() const;
+  // As ReplaceCall, for the calls that return to these offsets of a file, ascending, where it is mapped.
+  void ReplaceCalls(const vfs::FileDescription& file, std::span<const uint64_t> offsets);
+  // The files in whose code calls may be replaced.
+  std::vector<RefPtr<vfs::FileDescription>> ExecutableFiles() const;
   // Lets the platform replace the cpuid instructions at these addresses, ascending and not far from each other, of code that
   // no thread executes yet.
   void ReplaceCpuid(std::span<const uint64_t> addresses);
-  // Undoes the replacement of calls, or of the call at this address only: for a debugger, or a signal handler, which shall
-  // see the code as it is.
+  // Undoes the replacement of calls, or of the call at this address only, for good: for a debugger, or a signal handler, which
+  // shall see the code as it is.
   // On a fiber (parks).
   void RestoreCalls();
   void RestoreCalls(uint64_t address);
@@ -288,6 +302,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   std::vector<std::pair<uint64_t, uint64_t>> HotRanges(const ForkHints& hints);
 
   // patch.cc
+  std::optional<platform::CodePatch> PatchOfCall(uint64_t ip);
   Result<void> Patch(const platform::CodePatch& patch, bool flush);
   Result<void> ReplacePages(uint64_t start, std::span<const char> content, bool flush);
 
@@ -320,6 +335,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   mutable PmaMap pmas_;  // mutable: its iterators are, const methods only read
   CacheEntry cache_[4];
   unsigned cache_next_ = 0;
+  absl::flat_hash_set<uint64_t> seen_calls_;  // addresses of calls that somebody may have looked at: not to be replaced
   uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages, not clean, that brk will use next
   // Pages that I/O in progress writes to. They are never shared at fork, or what arrives would be lost to this side once
   // the application has written to its copy.

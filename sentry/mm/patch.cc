@@ -10,14 +10,78 @@ namespace mm {
 
 using base::PageDown;
 
-void MemoryManager::ReplaceCall(uint64_t ip) {
+namespace {
+
+constexpr uint64_t kCallLength = 2;   // of `syscall`
+constexpr size_t kMostSeen = 1024;  // then no more are replaced
+
+// A private mapping of a file that the application executes and does not write.
+bool MayReplace(const Vma& vma) {
+  return !vma.shared() && vma.mappable && (vma.prot & (PROT_EXEC | PROT_WRITE)) == PROT_EXEC;
+}
+
+}  // namespace
+
+std::optional<platform::CodePatch> MemoryManager::PatchOfCall(uint64_t ip) {
   using platform::CodePatch;
-  const Vma* vma = vmas_.Find(ip - 1);
-  // A private mapping of a file that the application executes and does not write.
-  if (vma == nullptr || vma->shared() || !vma->mappable || (vma->prot & (PROT_EXEC | PROT_WRITE)) != PROT_EXEC) return;
+  if (seen_calls_.size() == kMostSeen || seen_calls_.contains(ip - kCallLength)) return std::nullopt;
   uint8_t code[CodePatch::kWindow] = {};
-  if (CopyInPartial(code, ip - CodePatch::kBefore, sizeof code) < CodePatch::kBefore) return;
-  if (std::optional<CodePatch> patch = space_->ReplaceCall(ip, code)) (void)Patch(*patch, /*flush=*/ConcurrentlyUsed());
+  if (CopyInPartial(code, ip - CodePatch::kBefore, sizeof code) < CodePatch::kBefore) return std::nullopt;
+  return space_->ReplaceCall(ip, code);
+}
+
+void MemoryManager::ReplaceCall(uint64_t ip) {
+  const Vma* vma = vmas_.Find(ip - 1);
+  if (vma == nullptr || !MayReplace(*vma)) return;
+  if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) (void)Patch(*patch, /*flush=*/ConcurrentlyUsed());
+}
+
+std::vector<FilePlace> MemoryManager::Calls() const {
+  std::vector<FilePlace> places;
+  for (uint64_t ip : space_->Calls()) {
+    const Vma* vma = vmas_.Find(ip - 1);
+    if (vma != nullptr && vma->file && MayReplace(*vma)) places.push_back({vma->file, vma->OffsetOf(ip - 1) + 1});
+  }
+  return places;
+}
+
+std::vector<RefPtr<vfs::FileDescription>> MemoryManager::ExecutableFiles() const {
+  std::vector<RefPtr<vfs::FileDescription>> files;
+  for (const auto& [start, vma] : vmas_.map()) {
+    if (MayReplace(*vma) && vma->file && (files.empty() || files.back() != vma->file)) files.push_back(vma->file);
+  }
+  return files;
+}
+
+// One page at a time, with all of its calls.
+void MemoryManager::ReplaceCalls(const vfs::FileDescription& file, std::span<const uint64_t> offsets) {
+  uint64_t page = 0;
+  char content[kPageSize];
+  bool any = false;
+  auto finish = [&] {
+    if (std::exchange(any, false)) (void)ReplacePages(page, content, /*flush=*/false);
+  };
+  std::vector<uint64_t> calls;
+  for (const auto& [start, vma] : vmas_.map()) {
+    if (vma->file.get() != &file || !MayReplace(*vma)) continue;
+    auto first = std::upper_bound(offsets.begin(), offsets.end(), vma->offset);
+    for (; first != offsets.end() && *first - vma->offset <= vma->length(); ++first) calls.push_back(vma->start + (*first - vma->offset));
+  }
+  for (uint64_t ip : calls) {
+    // Copying may park.
+    const Vma* vma = vmas_.Find(ip - 1);
+    if (vma == nullptr || vma->file.get() != &file || !MayReplace(*vma)) continue;
+    std::optional<platform::CodePatch> patch = PatchOfCall(ip);
+    if (!patch) continue;
+    if (!any || page != PageDown(patch->address)) {
+      finish();
+      page = PageDown(patch->address);
+      any = CopyInPartial(content, page, kPageSize, /*force=*/true) == kPageSize;
+    }
+    if (any) memcpy(content + (patch->address - page), patch->bytes.data(), patch->length);
+  }
+  finish();
+  if (ConcurrentlyUsed() && !calls.empty()) (void)space_->Flush();
 }
 
 void MemoryManager::RestoreCalls() {
@@ -26,6 +90,7 @@ void MemoryManager::RestoreCalls() {
 }
 
 void MemoryManager::RestoreCalls(uint64_t address) {
+  if (seen_calls_.size() < kMostSeen) seen_calls_.insert(address);
   for (const platform::CodePatch& patch : space_->OriginalCalls()) {
     if (patch.address <= address && address - patch.address < static_cast<uint64_t>(patch.length)) {
       (void)Patch(patch, /*flush=*/ConcurrentlyUsed());
