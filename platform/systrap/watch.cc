@@ -18,15 +18,15 @@ constexpr int64_t kQuick = 500'000;  // ns
 constexpr int64_t kFirstPause = 1'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
 constexpr int kPaid = 100;           // calls after which having watched was right
 
-constexpr int64_t kPatience = 40'000;      // ns to look for a call, and longer on credit:
-constexpr int64_t kMoving = 100'000;       // ns in which the thread is awake on its processor, at first,
-constexpr int64_t kSaved = 300;            // ns a call, a part of what was saved, and at most
+constexpr int64_t kPatience = 40'000;       // ns to look for a call, and longer on credit:
+constexpr int64_t kMoving = 100'000;        // ns in which the thread is awake on its processor, at first,
+constexpr int64_t kSaved = 300;             // ns a call, a part of what was saved, and at most
 constexpr int64_t kMostCredit = 2'000'000;  // ns
-constexpr int64_t kAsk = 10'000;          // ns after which to look for a notification
-constexpr int64_t kNotified = 50'000;     // ns to wake the thread after it, on another processor
-constexpr int64_t kGap = 30'000;         // ns that looking once takes only if somebody else has run
-constexpr int64_t kCrowded = 500'000;    // ns in which a thread that was woken goes to sleep again
-constexpr uint32_t kSpins = 1500;        // of the thread, at some 40 ns
+constexpr int64_t kAsk = 10'000;            // ns after which to look for a notification
+constexpr int64_t kNotified = 50'000;       // ns to wake the thread after it, on another processor
+constexpr int64_t kGap = 30'000;            // ns that looking once takes only if somebody else has run
+constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
+constexpr uint32_t kSpins = 1500;           // of the thread, at some 40 ns
 
 int most_watchers = 0;
 std::atomic<int> watchers{0};

@@ -12,7 +12,7 @@ using base::PageDown;
 
 namespace {
 
-constexpr uint64_t kCallLength = 2;   // of `syscall`
+constexpr uint64_t kCallLength = 2;  // of `syscall`
 constexpr size_t kMostSeen = 1024;  // then no more are replaced
 
 // A private mapping of a file that the application executes and does not write.
@@ -53,35 +53,41 @@ std::vector<RefPtr<vfs::FileDescription>> MemoryManager::ExecutableFiles() const
   return files;
 }
 
-// One page at a time, with all of its calls.
 void MemoryManager::ReplaceCalls(const vfs::FileDescription& file, std::span<const uint64_t> offsets) {
-  uint64_t page = 0;
-  char content[kPageSize];
-  bool any = false;
-  auto finish = [&] {
-    if (std::exchange(any, false)) (void)ReplacePages(page, content, /*flush=*/false);
-  };
   std::vector<uint64_t> calls;
   for (const auto& [start, vma] : vmas_.map()) {
     if (vma->file.get() != &file || !MayReplace(*vma)) continue;
     auto first = std::upper_bound(offsets.begin(), offsets.end(), vma->offset);
     for (; first != offsets.end() && *first - vma->offset <= vma->length(); ++first) calls.push_back(vma->start + (*first - vma->offset));
   }
-  for (uint64_t ip : calls) {
-    // Copying may park.
+  // Reading the code may park, and everything may be different after it.
+  std::vector<std::pair<uint64_t, platform::CodePatch>> patches;
+  auto still_there = [&](uint64_t ip) {
     const Vma* vma = vmas_.Find(ip - 1);
-    if (vma == nullptr || vma->file.get() != &file || !MayReplace(*vma)) continue;
-    std::optional<platform::CodePatch> patch = PatchOfCall(ip);
-    if (!patch) continue;
-    if (!any || page != PageDown(patch->address)) {
+    return vma != nullptr && vma->file.get() == &file && MayReplace(*vma);
+  };
+  for (uint64_t ip : calls) {
+    if (!still_there(ip)) continue;
+    if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) patches.emplace_back(ip, *patch);
+  }
+  // The pages were read just now. One at a time, with all of its calls.
+  uint64_t page = 0;
+  char content[kPageSize];
+  bool any = false;
+  auto finish = [&] {
+    if (std::exchange(any, false)) (void)ReplacePages(page, content, /*flush=*/false);
+  };
+  for (const auto& [ip, patch] : patches) {
+    if (!still_there(ip) || seen_calls_.contains(ip - kCallLength)) continue;
+    if (!any || page != PageDown(patch.address)) {
       finish();
-      page = PageDown(patch->address);
+      page = PageDown(patch.address);
       any = CopyInPartial(content, page, kPageSize, /*force=*/true) == kPageSize;
     }
-    if (any) memcpy(content + (patch->address - page), patch->bytes.data(), patch->length);
+    if (any) memcpy(content + (patch.address - page), patch.bytes.data(), patch.length);
   }
   finish();
-  if (ConcurrentlyUsed() && !calls.empty()) (void)space_->Flush();
+  if (ConcurrentlyUsed() && !patches.empty()) (void)space_->Flush();
 }
 
 void MemoryManager::RestoreCalls() {
