@@ -23,6 +23,13 @@ void Affinity::Prepare() {
 
 const cpu_set_t& Affinity::Processors() { return processors; }
 
+cpu_set_t Affinity::Only(int processor) {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(processor, &one);
+  return one;
+}
+
 const cpu_set_t& Affinity::Own() { return own.set ? own.processors : processors; }
 
 void Affinity::SetOwn(const cpu_set_t& wanted) {
@@ -38,9 +45,7 @@ Affinity::Here::Here(int processor) {
     ok_ = true;
     return;
   }
-  cpu_set_t here;
-  CPU_ZERO(&here);
-  CPU_SET(processor, &here);
+  const cpu_set_t here = Only(processor);
   ok_ = HOST(sched_setaffinity(0, sizeof here, &here)).ok();
 }
 

@@ -13,6 +13,8 @@ class Affinity {
   static void Prepare();
   // What Prepare found; none without it.
   static const cpu_set_t& Processors();
+  // One processor.
+  static cpu_set_t Only(int processor);
 
   // Of the calling thread: what SetOwn said, or Processors().
   static const cpu_set_t& Own();

@@ -13,13 +13,6 @@ cpu_set_t Host() {
   return set;
 }
 
-cpu_set_t Only(int processor) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(processor, &set);
-  return set;
-}
-
 bool Same(const cpu_set_t& a, const cpu_set_t& b) { return CPU_EQUAL(&a, &b); }
 
 // Each in a thread of its own, whose limits end with it.
@@ -45,7 +38,7 @@ TEST_F(AffinityTest, HereEndsWhereItBegan) {
     {
       Affinity::Here here(processor);
       EXPECT_TRUE(here.ok());
-      EXPECT_TRUE(Same(Host(), Only(processor)));
+      EXPECT_TRUE(Same(Host(), Affinity::Only(processor)));
     }
     EXPECT_TRUE(Same(Host(), Affinity::Processors()));
   });
@@ -54,13 +47,13 @@ TEST_F(AffinityTest, HereEndsWhereItBegan) {
 TEST_F(AffinityTest, HereLeavesToAThreadWhatItWasToldBefore) {
   InThread([] {
     const int processor = sched_getcpu();
-    Affinity::SetOwn(Only(processor));
+    Affinity::SetOwn(Affinity::Only(processor));
     {
       Affinity::Here here(processor);
       EXPECT_TRUE(here.ok());
     }
-    EXPECT_TRUE(Same(Host(), Only(processor)));
-    EXPECT_TRUE(Same(Affinity::Own(), Only(processor)));
+    EXPECT_TRUE(Same(Host(), Affinity::Only(processor)));
+    EXPECT_TRUE(Same(Affinity::Own(), Affinity::Only(processor)));
     Affinity::SetOwn(Affinity::Processors());
     EXPECT_TRUE(Same(Host(), Affinity::Processors()));
   });

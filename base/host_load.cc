@@ -1,13 +1,13 @@
 #include "base/host_load.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <climits>
 #include <cstdio>
 
+#include "base/affinity.h"
 #include "base/host.h"
 
 namespace base {
@@ -21,9 +21,9 @@ int processors = 0;  // of the host
 
 void HostLoad::Prepare() {
   if (load >= 0) return;
-  cpu_set_t own;
+  Affinity::Prepare();
   processors = get_nprocs();
-  if (sched_getaffinity(0, sizeof own, &own) != 0 || CPU_COUNT(&own) != processors) return;
+  if (CPU_COUNT(&Affinity::Processors()) != processors) return;
   load = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
 }
 

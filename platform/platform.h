@@ -88,7 +88,7 @@ class AddressSpace : public RefCounted {
   virtual std::optional<CodePatch> ReplaceCall(uint64_t ip, std::span<const uint8_t, CodePatch::kWindow> code) {
     return std::nullopt;
   }
-  // Behind which instructions several system calls that are not replaced have returned lately, a hot one's perhaps not.
+  // Where several system calls have returned to, of those that are counted still for Event::hot.
   virtual std::vector<uint64_t> Calls() { return {}; }
   // What to write to have no replaced calls any more.
   virtual std::vector<CodePatch> OriginalCalls() { return {}; }

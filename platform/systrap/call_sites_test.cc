@@ -145,7 +145,7 @@ TEST_P(CallSitesTest, CallsArriveInOrder) {
   });
 }
 
-// A watched thread makes system calls, and faults, that it does not post.
+// A watched thread makes system calls that it does not post.
 TEST_P(CallSitesTest, OtherCallsInBetween) {
   Guest guest;
   guest.OnFiber([&] {

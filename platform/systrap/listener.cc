@@ -37,23 +37,15 @@ bool MustPoll() {
 
 void Listener::Probe() { (void)MustPoll(); }
 
-bool Listener::Dead() {
+short Listener::Poll(int timeout_ms) const {
   pollfd entry = {fd_.get(), POLLIN, 0};
-  return poll(&entry, 1, 0) != 0 && (entry.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
-}
-
-bool Listener::HasNews() const {
-  pollfd entry = {fd_.get(), POLLIN, 0};
-  return poll(&entry, 1, 0) != 0;
+  (void)poll(&entry, 1, timeout_ms);
+  return entry.revents;
 }
 
 Result<void> Listener::Receive(seccomp_notif& notification) {
   for (;;) {
-    if (MustPoll()) {
-      pollfd entry = {fd_.get(), POLLIN, 0};
-      (void)poll(&entry, 1, -1);
-      if ((entry.revents & POLLIN) == 0 && Dead()) return Errno::kENOENT;
-    }
+    if (MustPoll() && (Poll(-1) & POLLIN) == 0 && Dead()) return Errno::kENOENT;
     memset(&notification, 0, sizeof notification);
     Result<int> received = HOST(ioctl(fd_.get(), SECCOMP_IOCTL_NOTIF_RECV, &notification));
     if (received.ok()) return {};

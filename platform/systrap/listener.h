@@ -3,6 +3,7 @@
 // A seccomp notification descriptor.
 
 #include <linux/seccomp.h>
+#include <poll.h>
 
 #include <cstdint>
 
@@ -28,7 +29,7 @@ class Listener {
   Result<void> Receive(seccomp_notif& notification);
 
   // Whether Receive has something to say at once.
-  bool HasNews() const;
+  bool HasNews() const { return Poll(0) != 0; }
 
   // Replies to a call that has gone are dropped.
   void Reply(uint64_t id, int64_t value) { Send(id, value, 0); }
@@ -40,7 +41,9 @@ class Listener {
 
  private:
   void Send(uint64_t id, int64_t value, uint32_t flags);
-  bool Dead();
+  bool Dead() const { return (Poll(0) & (POLLHUP | POLLERR | POLLNVAL)) != 0; }
+  // What poll(2) says, after up to `timeout_ms`; -1: when there is something to say.
+  short Poll(int timeout_ms) const;
 
   Fd fd_;
 };

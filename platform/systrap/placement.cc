@@ -52,9 +52,7 @@ int Placement::Elsewhere() {
 }
 
 void Placement::Pin(pid_t tid, int processor) {
-  cpu_set_t there;
-  CPU_ZERO(&there);
-  CPU_SET(processor, &there);
+  const cpu_set_t there = Affinity::Only(processor);
   (void)sched_setaffinity(tid, sizeof there, &there);
 }
 

@@ -13,9 +13,7 @@ class PlacementTest : public testing::Test {
   PlacementTest() {
     base::Affinity::Prepare();
     // Here to stay, while the test looks.
-    cpu_set_t one;
-    CPU_ZERO(&one);
-    CPU_SET(sched_getcpu(), &one);
+    const cpu_set_t one = base::Affinity::Only(sched_getcpu());
     sched_setaffinity(0, sizeof one, &one);
   }
   ~PlacementTest() override {

@@ -119,7 +119,7 @@ class StubProcess : public RefCounted {
   bool SetCpuidRange(CpuidRange range);
   CpuidRange cpuid_range() const;
   CpuidTable& cpuid();
-  // Whether the call that returned to `ip` has now been made so often that it should be replaced.
+  // Event::hot, and `*warm` Event::warm, of a call that returned to `ip`.
   bool CountCall(uint64_t ip, bool* warm);
   // The thread that notified last. By the worker.
   HostThread* last_thread() const { return last_; }

@@ -116,12 +116,11 @@ Watch::Found Watch::WaitForCall(StubProcess& stub) {
   int64_t asked = start;
   for (int64_t now = start, last = start; now - start < kPatience + credit_;) {
     for (int i = 0; i < 2; i++) {
-      if (!HasPosted(area)) {
-        __builtin_ia32_pause();
-        continue;
+      if (HasPosted(area)) {
+        credit_ -= std::max<int64_t>(last - start - kPatience, 0);
+        return Found::kCall;
       }
-      credit_ -= std::max<int64_t>(last - start - kPatience, 0);
-      return Found::kCall;
+      __builtin_ia32_pause();
     }
     if (now - asked > kAsk) {
       if (stub.app_listener().HasNews()) return Found::kNotification;

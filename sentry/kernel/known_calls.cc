@@ -8,28 +8,24 @@ namespace {
 constexpr size_t kMostFiles = 256, kMostCalls = 128;
 }  // namespace
 
-Result<KnownCalls::Key> KnownCalls::KeyOf(const Credentials& creds, vfs::FileDescription& file) {
-  return Key{creds.user_ns.get(), creds.ruid,      creds.euid, creds.suid, creds.rgid, creds.egid,
-             creds.sgid,          creds.permitted, TRY(vfs::FileVersion::Of(file))};
-}
-
-void KnownCalls::Note(const Credentials& creds, vfs::FileDescription& file, uint64_t offset) {
-  Result<Key> key = KeyOf(creds, file);
-  if (!key.ok()) return;
-  if (calls_.size() == kMostFiles && !calls_.contains(*key)) calls_.clear();
-  Calls& calls = calls_[*key];
-  calls.user_ns = creds.user_ns;
-  auto at = std::lower_bound(calls.offsets.begin(), calls.offsets.end(), offset);
-  if (calls.offsets.size() == kMostCalls || (at != calls.offsets.end() && *at == offset)) return;
-  calls.offsets.insert(at, offset);
-}
-
-std::vector<uint64_t> KnownCalls::Of(const Credentials& creds, vfs::FileDescription& file) const {
-  if (calls_.empty()) return {};
-  Result<Key> key = KeyOf(creds, file);
-  if (!key.ok()) return {};
-  auto found = calls_.find(*key);
-  return found == calls_.end() ? std::vector<uint64_t>() : found->second.offsets;
+std::vector<uint64_t> KnownCalls::Learn(const Credentials& creds, vfs::FileDescription& file, std::span<const uint64_t> shown) {
+  if (calls_.empty() && shown.empty()) return {};
+  Result<vfs::FileVersion> version = vfs::FileVersion::Of(file);
+  if (!version.ok()) return {};
+  const Key key{creds.user_ns.get(), creds.ruid,      creds.euid, creds.suid, creds.rgid, creds.egid,
+                creds.sgid,          creds.permitted, *version};
+  auto found = calls_.find(key);
+  if (found == calls_.end()) {
+    if (shown.empty()) return {};
+    if (calls_.size() == kMostFiles) calls_.clear();
+    found = calls_.emplace(key, Calls{creds.user_ns, {}}).first;
+  }
+  std::vector<uint64_t>& offsets = found->second.offsets;
+  for (uint64_t offset : shown) {
+    auto at = std::lower_bound(offsets.begin(), offsets.end(), offset);
+    if (offsets.size() < kMostCalls && (at == offsets.end() || *at != offset)) offsets.insert(at, offset);
+  }
+  return offsets;
 }
 
 }  // namespace kernel

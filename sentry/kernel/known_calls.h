@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <vector>
 
 #include "base/credentials.h"
@@ -19,10 +20,8 @@ namespace kernel {
 
 class KnownCalls {
  public:
-  // A call returned to `offset` of the file. On a fiber (may park).
-  void Note(const Credentials& creds, vfs::FileDescription& file, uint64_t offset);
-  // Such offsets, ascending. On a fiber (may park).
-  std::vector<uint64_t> Of(const Credentials& creds, vfs::FileDescription& file) const;
+  // Calls returned to the offsets `shown` of the file. All that are known now, ascending. On a fiber (may park).
+  std::vector<uint64_t> Learn(const Credentials& creds, vfs::FileDescription& file, std::span<const uint64_t> shown);
 
  private:
   struct Key {
@@ -38,8 +37,6 @@ class KnownCalls {
     RefPtr<base::UserNamespace> user_ns;  // which another one must not take the place of
     std::vector<uint64_t> offsets;
   };
-  static Result<Key> KeyOf(const Credentials& creds, vfs::FileDescription& file);
-
   std::map<Key, Calls> calls_;
 };
 

@@ -15,9 +15,9 @@ TEST(KnownCallsTest, AreThoseOfOneFileInOrder) {
   KnownCalls known;
   auto creds = Credentials::Root(base::MakeRef<base::UserNamespace>(nullptr, 0));
   auto file = base::MakeRef<FakeFile>("one", O_RDONLY), other = base::MakeRef<FakeFile>("another", O_RDONLY);
-  for (uint64_t offset : {30, 10, 20, 10}) known.Note(*creds, *file, offset);
-  EXPECT_EQ(known.Of(*creds, *file), (Offsets{10, 20, 30}));
-  EXPECT_EQ(known.Of(*creds, *other), Offsets());
+  for (uint64_t offset : {30, 10, 20, 10}) known.Learn(*creds, *file, Offsets{offset});
+  EXPECT_EQ(known.Learn(*creds, *file, {}), (Offsets{10, 20, 30}));
+  EXPECT_EQ(known.Learn(*creds, *other, {}), Offsets());
 }
 
 TEST(KnownCallsTest, AreForThoseWithTheSameRights) {
@@ -25,12 +25,12 @@ TEST(KnownCallsTest, AreForThoseWithTheSameRights) {
   auto user_ns = base::MakeRef<base::UserNamespace>(nullptr, 0);
   auto creds = Credentials::Root(user_ns);
   auto file = base::MakeRef<FakeFile>("one", O_RDONLY);
-  known.Note(*creds, *file, 10);
+  known.Learn(*creds, *file, Offsets{10});
 
   auto with = [&](auto change) {
     auto changed = base::MakeRef<Credentials>(*creds);
     change(*changed);
-    return known.Of(*changed, *file);
+    return known.Learn(*changed, *file, {});
   };
   EXPECT_EQ(with([](Credentials&) {}), Offsets{10});
   EXPECT_EQ(with([](Credentials& c) { c.euid = 1; }), Offsets());
@@ -44,8 +44,8 @@ TEST(KnownCallsTest, AreBounded) {
   KnownCalls known;
   auto creds = Credentials::Root(base::MakeRef<base::UserNamespace>(nullptr, 0));
   auto file = base::MakeRef<FakeFile>("one", O_RDONLY);
-  for (uint64_t offset = 0; offset < 10000; offset++) known.Note(*creds, *file, offset);
-  EXPECT_LE(known.Of(*creds, *file).size(), 1000u);
+  for (uint64_t offset = 0; offset < 10000; offset++) known.Learn(*creds, *file, Offsets{offset});
+  EXPECT_LE(known.Learn(*creds, *file, {}).size(), 1000u);
 }
 
 }  // namespace

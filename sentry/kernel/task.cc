@@ -125,11 +125,9 @@ void Task::RunLoop() {
 }
 
 void Task::ReplaceCalls() {
-  KnownCalls& known = kernel_.known_calls;
   if (event_.warm) {
-    for (const mm::FilePlace& place : memory_->Calls()) known.Note(*creds_, *place.file, place.offset);
-    for (const RefPtr<vfs::FileDescription>& file : memory_->ExecutableFiles()) {
-      memory_->ReplaceCalls(*file, known.Of(*creds_, *file));
+    for (const mm::FileCalls& calls : memory_->Calls()) {
+      memory_->ReplaceCalls(*calls.file, kernel_.known_calls.Learn(*creds_, *calls.file, calls.offsets));
     }
   }
   if (event_.hot) memory_->ReplaceCall(event_.ip);

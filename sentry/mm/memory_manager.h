@@ -42,9 +42,10 @@ namespace mm {
 
 enum class Access { kRead, kWrite, kExecute };
 
-struct FilePlace {
+// System calls in a file's code: the offsets that they return to, ascending.
+struct FileCalls {
   RefPtr<vfs::FileDescription> file;
-  uint64_t offset = 0;
+  std::vector<uint64_t> offsets;
 };
 
 struct MapRequest {
@@ -154,12 +155,10 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // Lets the platform replace the system call that returned to `ip` by something faster, if it is in a file's code.
   void ReplaceCall(uint64_t ip);
-  // Where in files calls were made that might as well be replaced.
-  std::vector<FilePlace> Calls() const;
-  // As ReplaceCall, for the calls that return to these offsets of a file, ascending, where it is mapped.
+  // All files in whose code calls may be replaced, with those that were made several times.
+  std::vector<FileCalls> Calls() const;
+  // As ReplaceCall, for the calls that return to these offsets of a file, ascending, where it is mapped. On a fiber (parks).
   void ReplaceCalls(const vfs::FileDescription& file, std::span<const uint64_t> offsets);
-  // The files in whose code calls may be replaced.
-  std::vector<RefPtr<vfs::FileDescription>> ExecutableFiles() const;
   // Lets the platform replace the cpuid instructions at these addresses, ascending and not far from each other, of code that
   // no thread executes yet.
   void ReplaceCpuid(std::span<const uint64_t> addresses);
@@ -303,8 +302,9 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // patch.cc
   std::optional<platform::CodePatch> PatchOfCall(uint64_t ip);
-  Result<void> Patch(const platform::CodePatch& patch, bool flush);
-  Result<void> ReplacePages(uint64_t start, std::span<const char> content, bool flush);
+  const Vma* ReplaceableAt(uint64_t address) const;
+  void WritePatches(std::vector<platform::CodePatch> patches, bool flush);
+  Result<void> ReplacePages(uint64_t start, std::span<const char> content, Released* released);
 
   void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
   RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);

@@ -11,97 +11,76 @@ namespace mm {
 using base::PageDown;
 
 namespace {
-
 constexpr uint64_t kCallLength = 2;  // of `syscall`
-constexpr size_t kMostSeen = 1024;  // then no more are replaced
-
-// A private mapping of a file that the application executes and does not write.
-bool MayReplace(const Vma& vma) {
-  return !vma.shared() && vma.mappable && (vma.prot & (PROT_EXEC | PROT_WRITE)) == PROT_EXEC;
-}
-
+constexpr size_t kMostSeen = 1024;   // then no more are replaced
 }  // namespace
 
+// What to write to replace the call that returned to `ip`. May park before it reads the code, not after.
 std::optional<platform::CodePatch> MemoryManager::PatchOfCall(uint64_t ip) {
   using platform::CodePatch;
-  if (seen_calls_.size() == kMostSeen || seen_calls_.contains(ip - kCallLength)) return std::nullopt;
+  if (ReplaceableAt(ip - 1) == nullptr) return std::nullopt;
   uint8_t code[CodePatch::kWindow] = {};
   if (CopyInPartial(code, ip - CodePatch::kBefore, sizeof code) < CodePatch::kBefore) return std::nullopt;
+  if (seen_calls_.size() == kMostSeen || seen_calls_.contains(ip - kCallLength)) return std::nullopt;
   return space_->ReplaceCall(ip, code);
 }
 
+// A private mapping of a file that the application executes and does not write.
+const Vma* MemoryManager::ReplaceableAt(uint64_t address) const {
+  const Vma* vma = vmas_.Find(address);
+  if (vma == nullptr || vma->shared() || !vma->mappable) return nullptr;
+  return (vma->prot & (PROT_EXEC | PROT_WRITE)) == PROT_EXEC ? vma : nullptr;
+}
+
 void MemoryManager::ReplaceCall(uint64_t ip) {
-  const Vma* vma = vmas_.Find(ip - 1);
-  if (vma == nullptr || !MayReplace(*vma)) return;
-  if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) (void)Patch(*patch, /*flush=*/ConcurrentlyUsed());
+  if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) WritePatches({*patch}, /*flush=*/ConcurrentlyUsed());
 }
 
-std::vector<FilePlace> MemoryManager::Calls() const {
-  std::vector<FilePlace> places;
-  for (uint64_t ip : space_->Calls()) {
-    const Vma* vma = vmas_.Find(ip - 1);
-    if (vma != nullptr && vma->file && MayReplace(*vma)) places.push_back({vma->file, vma->OffsetOf(ip - 1) + 1});
-  }
-  return places;
-}
-
-std::vector<RefPtr<vfs::FileDescription>> MemoryManager::ExecutableFiles() const {
-  std::vector<RefPtr<vfs::FileDescription>> files;
+std::vector<FileCalls> MemoryManager::Calls() const {
+  std::vector<uint64_t> ips = space_->Calls();
+  std::sort(ips.begin(), ips.end());
+  std::vector<FileCalls> calls;
   for (const auto& [start, vma] : vmas_.map()) {
-    if (MayReplace(*vma) && vma->file && (files.empty() || files.back() != vma->file)) files.push_back(vma->file);
+    if (!vma->file || ReplaceableAt(vma->start) == nullptr) continue;
+    if (calls.empty() || calls.back().file != vma->file) calls.push_back({vma->file, {}});
+    auto ip = std::upper_bound(ips.begin(), ips.end(), vma->start);
+    for (; ip != ips.end() && *ip <= vma->end; ++ip) calls.back().offsets.push_back(vma->offset + (*ip - vma->start));
   }
-  return files;
+  return calls;
 }
 
 void MemoryManager::ReplaceCalls(const vfs::FileDescription& file, std::span<const uint64_t> offsets) {
-  std::vector<uint64_t> calls;
+  std::vector<uint64_t> ips;
   for (const auto& [start, vma] : vmas_.map()) {
-    if (vma->file.get() != &file || !MayReplace(*vma)) continue;
+    if (vma->file.get() != &file) continue;
     auto first = std::upper_bound(offsets.begin(), offsets.end(), vma->offset);
-    for (; first != offsets.end() && *first - vma->offset <= vma->length(); ++first) calls.push_back(vma->start + (*first - vma->offset));
+    for (; first != offsets.end() && *first - vma->offset <= vma->length(); ++first) ips.push_back(vma->start + (*first - vma->offset));
   }
-  // Reading the code may park, and everything may be different after it.
-  std::vector<std::pair<uint64_t, platform::CodePatch>> patches;
-  auto still_there = [&](uint64_t ip) {
-    const Vma* vma = vmas_.Find(ip - 1);
-    return vma != nullptr && vma->file.get() == &file && MayReplace(*vma);
-  };
-  for (uint64_t ip : calls) {
-    if (!still_there(ip)) continue;
-    if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) patches.emplace_back(ip, *patch);
+  // Reading the code of one may park, and everything may be different after it.
+  std::vector<std::pair<uint64_t, platform::CodePatch>> found;
+  for (uint64_t ip : ips) {
+    if (std::optional<platform::CodePatch> patch = PatchOfCall(ip)) found.emplace_back(ip, *patch);
   }
-  // The pages were read just now. One at a time, with all of its calls.
-  uint64_t page = 0;
-  char content[kPageSize];
-  bool any = false;
-  auto finish = [&] {
-    if (std::exchange(any, false)) (void)ReplacePages(page, content, /*flush=*/false);
-  };
-  for (const auto& [ip, patch] : patches) {
-    if (!still_there(ip) || seen_calls_.contains(ip - kCallLength)) continue;
-    if (!any || page != PageDown(patch.address)) {
-      finish();
-      page = PageDown(patch.address);
-      any = CopyInPartial(content, page, kPageSize, /*force=*/true) == kPageSize;
-    }
-    if (any) memcpy(content + (patch.address - page), patch.bytes.data(), patch.length);
+  std::vector<platform::CodePatch> patches;
+  for (const auto& [ip, patch] : found) {
+    const Vma* vma = ReplaceableAt(ip - 1);
+    if (vma != nullptr && vma->file.get() == &file && !seen_calls_.contains(ip - kCallLength)) patches.push_back(patch);
   }
-  finish();
-  if (ConcurrentlyUsed() && !patches.empty()) (void)space_->Flush();
+  WritePatches(std::move(patches), /*flush=*/ConcurrentlyUsed());
 }
 
 void MemoryManager::RestoreCalls() {
   // Its threads may be running.
-  for (const platform::CodePatch& patch : space_->OriginalCalls()) (void)Patch(patch, /*flush=*/true);
+  WritePatches(space_->OriginalCalls(), /*flush=*/true);
 }
 
 void MemoryManager::RestoreCalls(uint64_t address) {
   if (seen_calls_.size() < kMostSeen) seen_calls_.insert(address);
-  for (const platform::CodePatch& patch : space_->OriginalCalls()) {
-    if (patch.address <= address && address - patch.address < static_cast<uint64_t>(patch.length)) {
-      (void)Patch(patch, /*flush=*/ConcurrentlyUsed());
-    }
-  }
+  std::vector<platform::CodePatch> patches = space_->OriginalCalls();
+  std::erase_if(patches, [address](const platform::CodePatch& patch) {
+    return patch.address > address || address - patch.address >= static_cast<uint64_t>(patch.length);
+  });
+  WritePatches(std::move(patches), /*flush=*/ConcurrentlyUsed());
 }
 
 void MemoryManager::ReplaceCpuid(std::span<const uint64_t> addresses) {
@@ -119,19 +98,30 @@ void MemoryManager::ReplaceCpuid(std::span<const uint64_t> addresses) {
   std::optional<std::array<uint8_t, sizeof kCpuid>> replacement = space_->ReplaceCpuid(first, end - first);
   if (!replacement) return;
   for (uint64_t address : addresses) memcpy(&content[address - start], replacement->data(), sizeof kCpuid);
-  (void)ReplacePages(start, content, /*flush=*/false);
+  Released released;
+  (void)ReplacePages(start, content, &released);
+  Settle(&released, /*flush=*/false);
 }
 
-Result<void> MemoryManager::Patch(const platform::CodePatch& patch, bool flush) {
-  const uint64_t page = PageDown(patch.address);
-  char content[kPageSize];
-  if (CopyInPartial(content, page, kPageSize, /*force=*/true) < kPageSize) return Errno::kEFAULT;
-  memcpy(content + (patch.address - page), patch.bytes.data(), patch.length);
-  return ReplacePages(page, content, flush);
+// Each page once, with all of its patches. Parks only where a page is not there, and at the end.
+void MemoryManager::WritePatches(std::vector<platform::CodePatch> patches, bool flush) {
+  if (patches.empty()) return;
+  std::sort(patches.begin(), patches.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
+  Released released;
+  for (auto patch = patches.begin(); patch != patches.end();) {
+    const uint64_t page = PageDown(patch->address);
+    char content[kPageSize];
+    const bool whole = CopyInPartial(content, page, kPageSize, /*force=*/true) == kPageSize;
+    for (; patch != patches.end() && PageDown(patch->address) == page; ++patch) {
+      if (whole) memcpy(content + (patch->address - page), patch->bytes.data(), patch->length);
+    }
+    if (whole) (void)ReplacePages(page, content, &released);
+  }
+  Settle(&released, flush);
 }
 
 // By pages that take the place of the old ones at once, so that no thread executes half of a change.
-Result<void> MemoryManager::ReplacePages(uint64_t start, std::span<const char> content, bool flush) {
+Result<void> MemoryManager::ReplacePages(uint64_t start, std::span<const char> content, Released* released) {
   const uint64_t end = start + content.size();
   const Vma* vma = vmas_.Find(start);
   auto piece = pmas_.Find(start);
@@ -141,13 +131,11 @@ Result<void> MemoryManager::ReplacePages(uint64_t start, std::span<const char> c
             .prot = static_cast<uint8_t>(vma->prot),
             .write_ok = true};
   ForgetCache();
-  Released released;
   piece = pmas_.Isolate(piece, start, end);
-  if (piece->second.in_memory_file()) released.AddPages(piece->second.offset, content.size());
+  if (piece->second.in_memory_file()) released->AddPages(piece->second.offset, content.size());
   pmas_.Erase(piece);
   (void)MapPiece(start, fresh, /*precommit=*/true);
   pmas_.Insert(start, std::move(fresh));
-  Settle(&released, flush);
   return {};
 }
 
