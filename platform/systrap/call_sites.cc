@@ -320,6 +320,9 @@ bool CallSites::Normalise(const StubArea& area, bool taken, Registers& registers
       return GoOn(trampoline, registers);
     }
     posted = registers.rip >= StubAddress(StubCallPosted);
+    if (registers.rip >= StubAddress(StubCallBlocked) && registers.rip < StubAddress(StubCallUnblocked)) {
+      registers.rbx = field(STUB_CALL_RBX);
+    }
   }
   if (posted) {
     std::atomic_ref<uint32_t> state(*reinterpret_cast<uint32_t*>(header + STUB_CALL_STATE));

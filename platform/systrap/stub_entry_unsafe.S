@@ -117,7 +117,7 @@ StubCallPosted:
         cmp     $STUB_CALL_DONE, %eax
         je      5f
         cmp     $STUB_CALL_BLOCKED, %eax
-        je      4f
+        je      6f
         pause
         dec     %ecx
         jnz     3b
@@ -133,6 +133,34 @@ StubCallPosted:
         .globl StubCallDone
 StubCallDone:
         jmp     *STUB_CALL_RETURN(%r11)
+// It is blocked. Who will end that probably runs on this processor, and can be given it without
+// going to sleep. A system call loses r11, so the header is in rbx meanwhile.
+6:      mov     %rbx, STUB_CALL_RBX(%r11)
+        movl    $STUB_MAX_YIELDS, STUB_CALL_YIELDS(%r11)
+        .globl StubCallBlocked
+StubCallBlocked:
+        mov     %r11, %rbx
+        .globl StubCallYields
+StubCallYields:
+7:      mov     $24, %eax               // sched_yield
+        syscall
+        .globl StubYieldSite
+StubYieldSite:
+        cmpl    $STUB_CALL_DONE, STUB_CALL_STATE(%rbx)
+        je      8f
+        cmpl    $0, STUB_CALL_SPINS(%rbx)
+        je      8f                      // nobody is watching any more
+        decl    STUB_CALL_YIELDS(%rbx)
+        jnz     7b
+8:      mov     %rbx, %r11
+        .globl StubCallYielded
+StubCallYielded:
+        mov     STUB_CALL_RBX(%r11), %rbx
+        .globl StubCallUnblocked
+StubCallUnblocked:
+        cmpl    $STUB_CALL_DONE, STUB_CALL_STATE(%r11)
+        je      5b
+        jmp     4b
         .globl StubCallEnd
 StubCallEnd:
 

@@ -47,6 +47,8 @@
 // the thread makes through trampolines.
 #define STUB_AREA_HEADER (STUB_AREA_SIZE - 2048)
 #define STUB_CALL_SPINS 16      // looks at a posted call's state before parking; 0: do not post
+#define STUB_CALL_YIELDS 24     // that a blocked call still makes before parking
+#define STUB_CALL_RBX 32        // the application's, while they are made
 // A posted call is one cache line, which goes to the Sentry's processor and back.
 #define STUB_CALL_STATE 64      // STUB_CALL_POSTED etc.
 #define STUB_CALL_NR 68         // 32 bits
@@ -59,9 +61,12 @@
 // States of a call. The thread posts it and parks; the Sentry does the rest.
 #define STUB_CALL_FREE 0
 #define STUB_CALL_POSTED 1   // by the thread, which now waits for DONE
-#define STUB_CALL_BLOCKED 2  // it will take long
+#define STUB_CALL_BLOCKED 2  // until another thread does something
 #define STUB_CALL_DONE 3
 #define STUB_CALL_PARKED 4   // the thread gave up waiting and is about to make STUB_PARK
+
+// A blocked call that nobody ends parks after so many times.
+#define STUB_MAX_YIELDS 200
 
 // Within the command pages.
 #define STUB_NEXT_STACK 0  // stack_t of the thread to be started
@@ -160,6 +165,7 @@ void StubSpawnerStart();
 [[noreturn]] void StubHelperStart();
 extern char StubDoorbellSite[];  // behind the system call instructions
 extern char StubSigreturnSite[];
+extern char StubYieldSite[];
 extern char StubSpawnerSite[];
 extern char StubCloneSite[];
 extern char StubSigaltstackSite[];
@@ -168,6 +174,10 @@ extern char StubCallAnswered[];
 extern char StubCallFallback[];
 extern char StubCallPosted[];
 extern char StubCallDone[];
+extern char StubCallBlocked[];    // from here on rbx is kept in the area,
+extern char StubCallYields[];     // from here on r11 is not the header but rbx is,
+extern char StubCallYielded[];    // both are,
+extern char StubCallUnblocked[];  // and all is as before
 extern char StubCallEnd[];
 [[noreturn]] void StubZygoteMain();
 // Maps the stub region and goes to `entry` (an address in it). Not part of the stub.

@@ -273,13 +273,13 @@ StubProcess::CpuidRange StubProcess::cpuid_range() const {
 CpuidTable& StubProcess::cpuid() { return pool_.cpuid(); }
 
 void StubProcess::Unbind(HostThread& thread) {
-  if (!std::exchange(thread.bound, false)) return;
+  if (!thread.bound.exchange(false)) return;
   sites_.Unbind(thread.area().remote);
 }
 
 void StubProcess::Resume(HostThread& thread, int64_t value) {
   thread.state = HostThread::State::kRunning;
-  if (std::exchange(thread.posted, false)) {
+  if (thread.posted.exchange(false)) {
     receiver_.outstanding.Add(1);
     EnsureReceiver(*this);
     thread.answered = Finish(thread.area(), value);
@@ -322,7 +322,7 @@ void StubProcess::LeaveThread(HostThread& thread) {
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
   // thread.
   const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
-  if (std::exchange(thread.posted, false)) receiver_.outstanding.Add(1);
+  if (thread.posted.exchange(false)) receiver_.outstanding.Add(1);
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
   Signal(thread);
@@ -393,7 +393,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   thread->notification = n.id;
   thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL);
   thread->frame = 0;
-  if (std::exchange(thread->answered, false) && !thread->at_doorbell &&
+  if (thread->answered.exchange(false) && !thread->at_doorbell &&
       static_cast<uint32_t>(n.data.nr) == STUB_PARK) {
     // The result came while it went to sleep.
     return QueueReply(*this, thread, std::exchange(thread->notification, 0), thread->answer);
@@ -420,7 +420,7 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     return;
   }
   if (thread->context != nullptr && thread->state == HostThread::State::kStopped &&
-      std::exchange(thread->posted, false)) {
+      thread->posted.exchange(false)) {
     receiver_.outstanding.Add(1);  // it was not when its call had been taken
     return thread->context->OnPostedStops(n);
   }
@@ -442,7 +442,8 @@ bool StubProcess::TakePosted(HostThread& thread) {
   receiver_.outstanding.Add(-1);
   thread.state = HostThread::State::kStopped;
   thread.posted = true;  // its placement stays: it looks for the result on its processor
-  thread.at_doorbell = thread.answered = false;
+  thread.at_doorbell = false;
+  thread.answered = false;
   thread.notification = 0;
   thread.context->OnPosted(call);
   return true;

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -29,6 +30,7 @@ class CpuidTable;
 class StubPool;
 class StubProcess;
 class SystrapContext;
+class Watch;
 
 // An application thread of a stub.
 struct HostThread {
@@ -48,14 +50,18 @@ struct HostThread {
   uint64_t notification = 0;
   bool at_doorbell = false;
   uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
-  bool bound = false;  // its fs_base is known to the trampolines
+  // Changes under the kernel lock, like those below; Watch reads them without.
+  std::atomic<bool> bound = false;  // its fs_base is known to the trampolines
   // Stopped in a call that it posted, neither at a doorbell nor in a system call yet.
-  bool posted = false;
+  std::atomic<bool> posted = false;
   // Has the result of a posted call; should it ask, this is what it was.
-  bool answered = false;
+  std::atomic<bool> answered = false;
   int64_t answer = 0;
   int leave_attempts = 0;
   Placement placement;
+  // Who watches it, and the processor that it is to stay on meanwhile, -1 for any. By Watch.
+  std::atomic<const Watch*> watch = nullptr;
+  std::atomic<int> watched_on = -1;
   // When the first interrupt signal that it has not reacted to was sent; 0: none.
   int64_t signalled_at = 0;
 

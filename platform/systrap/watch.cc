@@ -1,5 +1,7 @@
 #include "platform/systrap/watch.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 
@@ -7,16 +9,13 @@
 #include "base/host_load.h"
 #include "base/tick_clock.h"
 #include "platform/systrap/posted_call.h"
-#include "platform/systrap/stub_process.h"
 
 namespace platform::systrap {
 
 namespace {
 
-constexpr int kQuickCalls = 32;      // to begin, within
-constexpr int64_t kQuick = 500'000;  // ns
 constexpr int64_t kFirstPause = 1'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
-constexpr int kPaid = 100;           // calls after which having watched was right
+constexpr int kPaid = 100;  // calls after which having watched was right
 
 constexpr int64_t kPatience = 40'000;       // ns to look for a call, and longer on credit:
 constexpr int64_t kMoving = 100'000;        // ns in which the thread is awake on its processor, at first,
@@ -26,7 +25,7 @@ constexpr int64_t kAsk = 10'000;            // ns after which to look for a noti
 constexpr int64_t kNotified = 50'000;       // ns to wake the thread after it, on another processor
 constexpr int64_t kGap = 30'000;            // ns that looking once takes only if somebody else has run
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
-constexpr uint32_t kSpins = 1500;           // of the thread, at some 40 ns
+constexpr uint32_t kSpins = 6000;           // of a thread, at some 40 ns; the gofer is mostly quicker
 
 int most_watchers = 0;
 std::atomic<int> watchers{0};
@@ -38,47 +37,59 @@ void Watch::Configure(bool allowed) {
   most_watchers = allowed ? CPU_COUNT(&base::Affinity::Processors()) / 2 : 0;
 }
 
-void Watch::OnNotification(StubProcess& stub) {
-  if (most_watchers == 0 || thread_ != nullptr) return;
+void Watch::OnNotification() {
+  if (most_watchers == 0 || watching()) return;
   const int64_t now = base::TickNow();
-  HostThread* thread = stub.last_thread();
-  if (thread != candidate_ || now - first_call_ > kQuick) {
-    candidate_ = thread;
+  if (now - first_call_ > kQuick) {
     first_call_ = now;
-    quick_calls_ = 0;
+    calls_ = 0;
   }
-  quick_calls_++;
+  calls_++;
   last_call_ = now;
 }
 
-void Watch::MaybeEnter(StubProcess& stub) {
-  if (thread_ != nullptr || quick_calls_ < kQuickCalls || last_call_ < not_before_) return;
-  if (candidate_ == nullptr || !candidate_->bound || RunningThreads::All() != 1) return;
-  quick_calls_ = 0;
+void Watch::MaybeEnter(int threads) {
+  if (RunningThreads::All() != threads) return;
+  calls_ = 0;
   if (base::HostLoad::IdleProcessors() < 1) return;
   if (watchers.fetch_add(1) >= most_watchers) {
     watchers.fetch_sub(1);
     return;
   }
-  thread_ = candidate_;
   served_ = 0;
   credit_ = kMoving;
   crowded_since_ = 0;
-  SetSpins(thread_->area(), kSpins);
-  // It notified on this processor. There it stays, or its wake-up would bring it along.
+  // The last to notify did so on this processor. There they stay, or their wake-up would bring them along.
   processor_ = sched_getcpu();
-  Placement::Pin(thread_->tid, processor_);
   cpu_set_t others = base::Affinity::Processors();
   CPU_CLR(processor_, &others);
   base::Affinity::SetOwn(others);
 }
 
+void Watch::Add(const RefPtr<StubProcess>& stub, HostThread& thread) {
+  const Watch* nobody = nullptr;
+  if (threads_.size() == kMost || !thread.bound) return;
+  if (!thread.watch.compare_exchange_strong(nobody, this)) return;
+  thread.watched_on = processor_;
+  threads_.push_back({stub, &thread});
+  SetSpins(thread.area(), kSpins);
+  Placement::Pin(thread.tid, processor_);
+}
+
+void Watch::Forget(const Watched& watched) {
+  HostThread& thread = *watched.thread;
+  SetSpins(thread.area(), 0);
+  thread.watched_on = -1;
+  thread.watch = nullptr;
+  Placement::Release(thread.tid);
+}
+
 void Watch::Leave() {
-  if (thread_ == nullptr) return;
-  SetSpins(thread_->area(), 0);
-  Placement::Release(thread_->tid);
+  if (!watching()) return;
+  for (const Watched& watched : threads_) Forget(watched);
+  threads_.clear();
+  processor_ = -1;
   base::Affinity::SetOwn(base::Affinity::Processors());
-  thread_ = candidate_ = nullptr;
   watchers.fetch_sub(1);
 }
 
@@ -88,16 +99,34 @@ void Watch::Fail() {
   Leave();
 }
 
-HostThread* Watch::Look(StubProcess& stub) {
-  if (thread_ == nullptr) return nullptr;
-  // Other threads of the stub may have something to say; the one that was watched may have ended.
-  const bool alone = thread_->bound && stub.receiver().outstanding.count() == 1;
-  // It went to sleep before it had its result, and is about to say so.
-  if (alone && thread_->answered) return nullptr;
-  const Found found = alone ? WaitForCall(stub) : Found::kNothing;
-  if (found == Found::kCall) return thread_;
-  if (found == Found::kNothing || (credit_ -= kNotified) < 0) Fail();
+HostThread* Watch::Look(StubProcess& own) {
+  if (!watching()) return nullptr;
+  const Found found = WorthLooking(own) ? WaitForCall(own) : Found::kNothing;
+  if (found == Found::kCall) return threads_[next_++].thread;
+  if (found == Found::kNothing || (!answered_ && (credit_ -= kNotified) < 0)) Fail();
   return nullptr;
+}
+
+bool Watch::WorthLooking(StubProcess& own) {
+  int of_own_stub = 0;
+  bool any_runs = false;
+  answered_ = false;
+  for (size_t i = 0; i < threads_.size();) {
+    const auto& [stub, thread] = threads_[i];
+    if (!thread->bound) {  // it has ended
+      Forget(threads_[i]);
+      threads_.erase(threads_.begin() + static_cast<ptrdiff_t>(i));
+      continue;
+    }
+    any_runs |= stub->receiver().outstanding.count() > 0;
+    if (stub.get() == &own) {
+      of_own_stub++;
+      answered_ |= thread->answered;
+    }
+    i++;
+  }
+  // Others of the own stub may have something to say. Other stubs have workers of their own for that.
+  return any_runs && own.receiver().outstanding.count() <= of_own_stub;
 }
 
 bool Watch::IsCrowded(int64_t now) {
@@ -109,25 +138,28 @@ bool Watch::IsCrowded(int64_t now) {
   return crowded_since_ != 0 && now - crowded_since_ > kCrowded;
 }
 
-Watch::Found Watch::WaitForCall(StubProcess& stub) {
-  const StubArea area = thread_->area();
+// Leaves the index of the thread in next_.
+Watch::Found Watch::WaitForCall(StubProcess& own) {
   const int64_t start = base::TickNow();
   if (IsCrowded(start)) return Found::kNothing;
+  // It went to sleep before it had its result, and is about to say so.
+  if (answered_ && threads_.size() == 1) return Found::kNotification;
   int64_t asked = start;
   for (int64_t now = start, last = start; now - start < kPatience + credit_;) {
-    for (int i = 0; i < 2; i++) {
-      if (HasPosted(area)) {
+    for (size_t i = 0; i < 2 * threads_.size(); i++, next_++) {
+      if (next_ >= threads_.size()) next_ = 0;
+      if (HasPosted(threads_[next_].thread->area())) {
         credit_ -= std::max<int64_t>(last - start - kPatience, 0);
         return Found::kCall;
       }
       __builtin_ia32_pause();
     }
-    if (now - asked > kAsk) {
-      if (stub.app_listener().HasNews()) return Found::kNotification;
+    if (answered_ || now - asked > kAsk) {
+      if (own.app_listener().HasNews()) return Found::kNotification;
       asked = now;
     }
     // Whom the last call woke, on this processor, gets it for as long as it takes.
-    if (RunningThreads::All() > 1) sched_yield();
+    if (RunningThreads::All() > static_cast<int>(threads_.size())) sched_yield();
     last = now;
     now = base::TickNow();
     // Strangers get it altogether.
@@ -136,12 +168,10 @@ Watch::Found Watch::WaitForCall(StubProcess& stub) {
   return Found::kNothing;
 }
 
-void Watch::OnServed(bool taken) {
+void Watch::OnServed(HostThread& thread, bool taken) {
   served_++;
   credit_ = std::min(credit_ + kSaved, kMostCredit);
-  if (thread_ == nullptr || (taken && !thread_->posted)) return;
-  if (taken) SayBlocked(thread_->area());
-  Fail();
+  if (taken && thread.posted) SayBlocked(thread.area());
 }
 
 }  // namespace platform::systrap

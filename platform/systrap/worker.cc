@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <vector>
@@ -73,6 +74,7 @@ class Worker : public KernelLock::WorkerHooks {
   bool Wait();
   bool TakeOver();
   void ServeStub();
+  void MaybeWatch();
   void FlushReplies();
 
   RefPtr<StubProcess> stub_;
@@ -176,7 +178,7 @@ void Worker::ServeStub() {
   receiving_ = true;
   seccomp_notif notification;
   while (receiving_) {
-    if (replies_.size() == 1) watch_.MaybeEnter(*stub_);
+    MaybeWatch();
     FlushReplies();
     if (HostThread* thread = watch_.Look(*stub_)) {
       bool taken;
@@ -184,7 +186,7 @@ void Worker::ServeStub() {
         KernelLock::Section section;
         taken = stub_->TakePosted(*thread);
       }
-      watch_.OnServed(taken);
+      watch_.OnServed(*thread, taken);
       continue;
     }
     if (!stub_->app_listener().Receive(notification).ok()) {
@@ -196,17 +198,28 @@ void Worker::ServeStub() {
     stub_->receiver().outstanding.Add(-1);
     KernelLock::Section section;
     stub_->OnNotification(notification);
-    watch_.OnNotification(*stub_);
+    watch_.OnNotification();
   }
   watch_.Leave();
   FlushReplies();
 }
 
+void Worker::MaybeWatch() {
+  if (replies_.empty() || !watch_.IsDue()) return;
+  const bool can_post = std::all_of(replies_.begin(), replies_.end(), [](const PendingReply& reply) {
+    return reply.thread != nullptr && reply.thread->bound && reply.thread->watch == nullptr;
+  });
+  if (can_post) watch_.MaybeEnter(static_cast<int>(replies_.size()));
+}
+
 void Worker::FlushReplies() {
   if (replies_.empty()) return;
   for (PendingReply& reply : replies_) {
-    if (HostThread* thread = reply.thread; thread != nullptr && watch_.ProcessorOf(thread) >= 0) {
-      thread->placement.ResumeAt(watch_.ProcessorOf(thread));
+    HostThread* thread = reply.thread;
+    if (thread != nullptr && watch_.watching()) watch_.Add(reply.stub, *thread);
+    const int watched_on = thread != nullptr ? thread->watched_on.load() : -1;
+    if (watched_on >= 0) {
+      thread->placement.ResumeAt(watched_on);
     } else if (thread != nullptr) {
       // Only who made the call: whom it woke will probably go on when the caller sleeps.
       const int elsewhere = thread == stub_->last_thread() ? Placement::Elsewhere() : -1;
