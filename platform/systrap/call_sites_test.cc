@@ -8,10 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/affinity.h"
 #include "platform/systrap/guest_test_util.h"
-#include "platform/systrap/placement.h"
-#include "platform/systrap/watch.h"
 
 namespace platform::systrap {
 namespace {
@@ -71,6 +68,21 @@ GUEST(kCountBoth, R"(
 )");
 constexpr int kBothReturn = 14;
 
+// As kCountCalls, with a value in rbx that must stay and is passed on.
+GUEST(kCountKeeping, R"(
+    xor %edi, %edi
+    mov $0x12345, %ebx
+1:  mov %rbx, %rsi
+    mov $110, %eax
+    syscall
+    cmp %rdi, %rax
+    jne 2f
+    inc %rdi
+    jmp 1b
+2:  hlt
+)");
+constexpr int kKeepingReturn = 17;
+
 class Counting {
  public:
   Counting(Guest& guest, std::string_view code, int return_offset, uint64_t offset = 0)
@@ -121,20 +133,18 @@ class Counting {
   uint64_t calls_ = 0, ip_ = 0;
 };
 
+// With a worker that may watch, and without.
 class CallSitesTest : public testing::TestWithParam<bool> {
  protected:
-  CallSitesTest() {
-    base::Affinity::Prepare();
-    Watch::Configure(GetParam());
-  }
-  ~CallSitesTest() override { Watch::Configure(false); }
+  CallSitesTest() : guest({}, 0, GetParam()) {}
+
+  Guest guest;
 };
 INSTANTIATE_TEST_SUITE_P(, CallSitesTest, testing::Bool(), [](const auto& info) {
   return info.param ? "Watched" : "NotWatched";
 });
 
 TEST_P(CallSitesTest, CallsArriveInOrder) {
-  Guest guest;
   guest.OnFiber([&] {
     Counting calls(guest, kCountCalls, kCallReturn);
     EXPECT_EQ(calls.RunCalls(20000).kind, Kind::kSyscall);
@@ -147,7 +157,6 @@ TEST_P(CallSitesTest, CallsArriveInOrder) {
 
 // A watched thread makes system calls that it does not post.
 TEST_P(CallSitesTest, OtherCallsInBetween) {
-  Guest guest;
   guest.OnFiber([&] {
     Counting calls(guest, kCountBoth, kBothReturn);
     uint64_t others = 0;
@@ -168,7 +177,6 @@ TEST_P(CallSitesTest, OtherCallsInBetween) {
 }
 
 TEST_P(CallSitesTest, RegistersAreThoseOfTheOriginalCode) {
-  Guest guest;
   guest.OnFiber([&] {
     Counting calls(guest, kCountCalls, kCallReturn);
     for (uint64_t i = 0; i < 2000; i++) {
@@ -187,7 +195,6 @@ TEST_P(CallSitesTest, RegistersAreThoseOfTheOriginalCode) {
 
 // Interrupts at any instruction lose nothing, and show no instruction pointer in the stub.
 TEST_P(CallSitesTest, InterruptsAnywhere) {
-  Guest guest;
   for (auto [code, offset] :
        {std::pair(kCountCalls, kCallReturn), std::pair(kCountReads, kReadReturn)}) {
     guest.OnFiber([&] {
@@ -226,8 +233,73 @@ TEST_P(CallSitesTest, InterruptsAnywhere) {
   }
 }
 
+// Two threads, of two address spaces, every second call of which lasts until the other one has made the next: where
+// they are watched they yield to each other. Interrupts come at any time.
+TEST_P(CallSitesTest, BlockedCallsYield) {
+  constexpr uint64_t kTurns = 20000;
+  struct Side {
+    std::unique_ptr<Counting> calls;
+    int may_go = 0;
+    Fiber* waiting = nullptr;
+    std::atomic<bool> done = false;
+  } sides[2];
+  auto let_go = [](Side& side) {
+    side.may_go++;
+    if (side.waiting != nullptr) side.waiting->Unpark();
+  };
+  auto play = [&](Side& me, Side& other) {
+    Context& context = me.calls->context();
+    for (uint64_t next = 0; next < 2 * kTurns;) {
+      Event event = context.Run(me.calls->space());
+      if (event.kind == Kind::kInterrupted) {
+        ASSERT_GE(context.registers().rip, kCode);
+        ASSERT_LT(context.registers().rip, kCode + kPage);
+        if (next > 0) ASSERT_EQ(context.registers().rbx, 0x12345u);
+        continue;
+      }
+      ASSERT_EQ(event.kind, Kind::kSyscall);
+      ASSERT_EQ(event.args[0], next);
+      ASSERT_EQ(event.args[1], 0x12345u);
+      if (next % 2 == 0) {
+        let_go(other);
+      } else {
+        me.waiting = Fiber::Current();
+        while (me.may_go == 0) Fiber::Park();
+        me.may_go--;
+        me.waiting = nullptr;
+      }
+      if (next % 128 == 127) {
+        ASSERT_TRUE(context.EnsureRegisters().ok());
+        ASSERT_EQ(context.registers().rbx, 0x12345u);
+      }
+      context.SetResult(static_cast<int64_t>(next++));
+    }
+  };
+  guest.OnFiber([&] {
+    for (int i : {0, 1}) {
+      sides[i].calls = std::make_unique<Counting>(guest, kCountKeeping, kKeepingReturn, 8 * kPage * static_cast<uint64_t>(i));
+    }
+  });
+  for (int i : {0, 1}) Guest::Start([&, i] { play(sides[i], sides[1 - i]); }, sides[i].done);
+  std::atomic<bool> stop = false;
+  std::thread interrupter([&] {
+    for (int i = 0; !stop; i++) {
+      {
+        KernelLock::Section section;
+        sides[i % 2].calls->context().Interrupt();
+      }
+      usleep(i % 64 < 32 ? 50 : 2000);
+    }
+  });
+  for (Side& side : sides) Guest::Await(side.done);
+  stop = true;
+  interrupter.join();
+  guest.OnFiber([&] {
+    for (Side& side : sides) side.calls.reset();
+  });
+}
+
 TEST_P(CallSitesTest, AnswersHoldUntilForgotten) {
-  Guest guest;
   guest.OnFiber([&] {
     // Returns as soon as the result of getpid changes.
     static constexpr unsigned char kLoop[] = {
@@ -293,7 +365,6 @@ TEST(CallSites, UnknownCodeStays) {
 
 
 TEST_P(CallSitesTest, JumpsIntoTrampolinesAndStubCall) {
-  Guest guest;
   guest.OnFiber([&] {
     const uint64_t area = STUB_AREAS + STUB_AREA_SIZE + STUB_AREA_HEADER;
     std::vector<uint64_t> targets;
@@ -320,7 +391,7 @@ TEST_P(CallSitesTest, JumpsIntoTrampolinesAndStubCall) {
           Registers& registers = calls.context().mutable_registers();
           registers.rip = target;
           registers.rax = nr;
-          registers.r11 = registers.rcx = value;
+          registers.r11 = registers.rcx = registers.rbx = value;
           registers.rdi = value;
           running = &calls.context();
           for (int i = 0; i < 3; i++) {
@@ -349,6 +420,7 @@ GUEST(kScribble, R"(
     mov $0x7fffe100b800, %rbp
 1:  rdtsc
     and $7, %eax
+    mov %eax, 24(%rbx)
     mov %eax, 64(%rbx)
     mov %eax, 64(%rbp)
     mov %rdx, 72(%rbx)
@@ -359,7 +431,6 @@ GUEST(kScribble, R"(
 )");
 
 TEST_P(CallSitesTest, ScribblesOnPostedCalls) {
-  Guest guest;
   guest.OnFiber([&] {
     for (int round = 0; round < 20; round++) {
       Counting calls(guest, kCountCalls, kCallReturn);

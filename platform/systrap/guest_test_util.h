@@ -35,7 +35,7 @@ inline constexpr size_t kPage = 4096;
 
 class Guest {
  public:
-  explicit Guest(std::initializer_list<int> full_state = {}, int hot_calls = 0) {
+  explicit Guest(std::initializer_list<int> full_state = {}, int hot_calls = 0, bool may_spin = false) {
     memory_ = Fd(memfd_create("guest-memory", MFD_CLOEXEC));
     if (ftruncate(memory_.get(), kMemory) != 0) abort();
     base_ = static_cast<char*>(
@@ -43,6 +43,7 @@ class Guest {
     Platform::Options options;
     options.memory_fd = memory_.get();
     options.hot_calls = hot_calls;
+    options.may_spin = may_spin;
     for (int nr : full_state) options.full_state[nr] = true;
     auto created = Create(options);
     if (!created.ok()) abort();

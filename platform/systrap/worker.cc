@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <vector>
@@ -184,7 +183,7 @@ void Worker::ServeStub() {
       bool taken;
       {
         KernelLock::Section section;
-        taken = stub_->TakePosted(*thread);
+        taken = thread->stub->TakePosted(*thread);
       }
       watch_.OnServed(*thread, taken);
       continue;
@@ -206,10 +205,13 @@ void Worker::ServeStub() {
 
 void Worker::MaybeWatch() {
   if (replies_.empty() || !watch_.IsDue()) return;
-  const bool can_post = std::all_of(replies_.begin(), replies_.end(), [](const PendingReply& reply) {
-    return reply.thread != nullptr && reply.thread->bound && reply.thread->watch == nullptr;
-  });
-  if (can_post) watch_.MaybeEnter(static_cast<int>(replies_.size()));
+  bool caller_goes_on = false;
+  for (const PendingReply& reply : replies_) {
+    const HostThread* thread = reply.thread;
+    if (thread == nullptr || !thread->bound || thread->watch != nullptr) return;
+    caller_goes_on |= thread == stub_->last_thread();
+  }
+  if (caller_goes_on) watch_.MaybeEnter(static_cast<int>(replies_.size()));
 }
 
 void Worker::FlushReplies() {
