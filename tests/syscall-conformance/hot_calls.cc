@@ -5,11 +5,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 #include "util/check.h"
 #include "util/child.h"
@@ -161,6 +163,88 @@ void NoteInstructionPointer(int, siginfo_t*, void* context) {
   if (ip < lowest_ip) lowest_ip = ip;
   if (ip > highest_ip) highest_ip = ip;
   handled++;
+}
+
+// A read that has something in rbx, which is the caller's to keep.
+[[gnu::noinline]] long ReadKeeping(int fd, void* buffer, size_t size, uint64_t value) {
+  long result;
+  uint64_t kept = value;
+  unsigned char failed;
+  asm volatile("xor %%eax, %%eax\n syscall\n cmp $-4096, %%rax\n seta %1"
+               : "=&a"(result), "=r"(failed), "+b"(kept)
+               : "D"(fd), "S"(buffer), "d"(size)
+               : "rcx", "r11", "memory");
+  EXPECT_EQ(kept, value);
+  return result;
+}
+
+// Echoes until its input ends.
+int Echo(int in, int out) {
+  char c;
+  while (ReadKeeping(in, &c, 1, 0x1234567) == 1) {
+    if (write(out, &c, 1) != 1) return 1;
+  }
+  return testing::Test::HasFailure() ? 1 : 0;
+}
+
+// Processes that wait for each other, again and again, and are interrupted.
+TEST(HotCalls, ProcessesHandOverInSpiteOfSignals) {
+  ScopedHandler handler(SIGALRM, NoteInstructionPointer, SA_RESTART | SA_SIGINFO);
+  handled = 0;
+  lowest_ip = ~uintptr_t{0};
+  highest_ip = 0;
+  Pipe there, back;
+  const pid_t child = Fork([&] {
+    there.write_end.Reset();
+    return Echo(there.read(), back.write());
+  });
+  there.read_end.Reset();
+  itimerval often = {{0, 300}, {0, 300}};
+  ASSERT_OK(setitimer(ITIMER_REAL, &often, nullptr));
+  for (int i = 0; i < 10 * kMany; i++) {
+    char out = static_cast<char>(i), in = 0;
+    ASSERT_OK(write(there.write(), &out, 1));
+    ASSERT_EQ(ReadKeeping(back.read(), &in, 1, static_cast<uint64_t>(i)), 1);
+    ASSERT_EQ(in, out);
+  }
+  often = {};
+  ASSERT_OK(setitimer(ITIMER_REAL, &often, nullptr));
+  there.write_end.Reset();
+  EXPECT_EXITED(Wait(child), 0);
+  EXPECT_GT(handled, 0);
+  EXPECT_GE(lowest_ip, reinterpret_cast<uintptr_t>(&__executable_start));
+  EXPECT_LT(highest_ip, reinterpret_cast<uintptr_t>(&etext));
+}
+
+// More of them than processors, some of which end in the middle of it.
+TEST(HotCalls, ManyHandOverAtOnce) {
+  constexpr int kPairs = 6;
+  std::vector<pid_t> pairs;
+  for (int pair = 0; pair < kPairs; pair++) {
+    pairs.push_back(Fork([&] {
+      Pipe there, back;
+      const pid_t child = Fork([&] {
+        there.write_end.Reset();
+        back.read_end.Reset();
+        return Echo(there.read(), back.write());
+      });
+      there.read_end.Reset();
+      back.write_end.Reset();
+      signal(SIGPIPE, SIG_IGN);
+      const bool killed = pair % 2 == 0;
+      char c = 'c';
+      for (int i = 0; i < 2 * kMany || killed; i++) {
+        if (killed && i == kMany) kill(child, SIGKILL);
+        if (write(there.write(), &c, 1) != 1) break;
+        if (ReadKeeping(back.read(), &c, 1, 1) != 1) break;
+      }
+      there.write_end.Reset();
+      const int status = Wait(child);
+      CHILD_CHECK(killed ? WIFSIGNALED(status) : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+      return 0;
+    }));
+  }
+  for (pid_t pair : pairs) EXPECT_EXITED(Wait(pair), 0);
 }
 
 // Signals find the thread in the program, wherever it is interrupted, and no call is lost or made twice.
