@@ -71,14 +71,14 @@ void Watch::Add(const RefPtr<StubProcess>& stub, HostThread& thread) {
   if (threads_.size() == kMost || !thread.bound) return;
   if (!thread.watch.compare_exchange_strong(nobody, this)) return;
   thread.watched_on = processor_;
-  threads_.push_back({stub, &thread});
+  threads_.push_back({stub, &thread, thread.area()});
   SetSpins(thread.area(), kSpins);
   Placement::Pin(thread.tid, processor_);
 }
 
 void Watch::Forget(const Watched& watched) {
   HostThread& thread = *watched.thread;
-  SetSpins(thread.area(), 0);
+  SetSpins(watched.area, 0);
   thread.watched_on = -1;
   thread.watch = nullptr;
   Placement::Release(thread.tid);
@@ -112,7 +112,7 @@ bool Watch::WorthLooking(StubProcess& own) {
   bool any_runs = false;
   answered_ = false;
   for (size_t i = 0; i < threads_.size();) {
-    const auto& [stub, thread] = threads_[i];
+    const auto& [stub, thread, area] = threads_[i];
     if (!thread->bound) {  // it has ended
       Forget(threads_[i]);
       threads_.erase(threads_.begin() + static_cast<ptrdiff_t>(i));
@@ -146,9 +146,10 @@ Watch::Found Watch::WaitForCall(StubProcess& own) {
   if (answered_ && threads_.size() == 1) return Found::kNotification;
   int64_t asked = start;
   for (int64_t now = start, last = start; now - start < kPatience + credit_;) {
-    for (size_t i = 0; i < 2 * threads_.size(); i++, next_++) {
-      if (next_ >= threads_.size()) next_ = 0;
-      if (HasPosted(threads_[next_].thread->area())) {
+    for (int i = 0; i < 2; i++) {
+      for (size_t left = threads_.size(); left > 0; left--, next_++) {
+        if (next_ >= threads_.size()) next_ = 0;
+        if (!HasPosted(threads_[next_].area)) continue;
         credit_ -= std::max<int64_t>(last - start - kPatience, 0);
         return Found::kCall;
       }

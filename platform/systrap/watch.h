@@ -49,6 +49,7 @@ class Watch {
   struct Watched {
     RefPtr<StubProcess> stub;
     HostThread* thread;
+    StubArea area;
   };
   enum class Found { kCall, kNotification, kNothing };
 
