@@ -83,6 +83,20 @@ GUEST(kCountKeeping, R"(
 )");
 constexpr int kKeepingReturn = 17;
 
+// As kCountCalls, with a fault after each call.
+GUEST(kCountFaults, R"(
+    xor %edi, %edi
+1:  mov $110, %eax
+    syscall
+    cmp %rdi, %rax
+    jne 2f
+    inc %rdi
+    ud2
+    jmp 1b
+2:  hlt
+)");
+constexpr int kFault = 17;
+
 class Counting {
  public:
   Counting(Guest& guest, std::string_view code, int return_offset, uint64_t offset = 0)
@@ -173,6 +187,28 @@ TEST_P(CallSitesTest, OtherCallsInBetween) {
       }
     }
     EXPECT_EQ(others, 199u);
+  });
+}
+
+// A watched thread takes faults.
+TEST_P(CallSitesTest, FaultsInBetween) {
+  guest.OnFiber([&] {
+    Counting calls(guest, kCountFaults, kCallReturn);
+    uint64_t faults = 0;
+    while (faults < 5000) {
+      Event event = calls.context().Run(calls.space());
+      if (event.kind == Kind::kSyscall) {
+        ASSERT_EQ(event.args[0], faults);
+        ASSERT_EQ(calls.calls(), faults);
+        calls.Answer();
+        continue;
+      }
+      ASSERT_EQ(event.kind, Kind::kFault);
+      ASSERT_EQ(event.signo, SIGILL);
+      ASSERT_EQ(calls.context().registers().rip, kCode + kFault);
+      ASSERT_EQ(calls.context().registers().rdi, ++faults);
+      calls.context().mutable_registers().rip += 2;
+    }
   });
 }
 
@@ -369,7 +405,7 @@ TEST_P(CallSitesTest, JumpsIntoTrampolinesAndStubCall) {
     const uint64_t area = STUB_AREAS + STUB_AREA_SIZE + STUB_AREA_HEADER;
     std::vector<uint64_t> targets;
     for (int i = 0; i < STUB_TRAMPOLINE_SIZE; i += 3) targets.push_back(STUB_TRAMPOLINES + i);
-    for (uint64_t at = StubAddress(StubCall); at < StubAddress(StubCallEnd); at += 3) {
+    for (uint64_t at = StubAddress(StubHandler); at < StubAddress(StubCallEnd); at += 3) {
       targets.push_back(at);
     }
     targets.push_back(STUB_TABLE);
@@ -391,7 +427,7 @@ TEST_P(CallSitesTest, JumpsIntoTrampolinesAndStubCall) {
           Registers& registers = calls.context().mutable_registers();
           registers.rip = target;
           registers.rax = nr;
-          registers.r11 = registers.rcx = registers.rbx = value;
+          registers.r11 = registers.rcx = registers.rbx = registers.rdx = value;
           registers.rdi = value;
           running = &calls.context();
           for (int i = 0; i < 3; i++) {

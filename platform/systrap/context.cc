@@ -52,13 +52,12 @@ const Event& SystrapContext::Run(AddressSpace& space) {
   int64_t reply = HostResultValue(result_);
   if (thread_->at_doorbell) {
     const StubArea area = thread_->area();
-    bool load_bases =
-        registers_.fs_base != loaded_fs_base_ || registers_.gs_base != loaded_gs_base_;
+    const bool load_bases = thread_->frame == 0 || registers_.fs_base != loaded_fs_base_ ||
+                            registers_.gs_base != loaded_gs_base_;
     if (fpu_dirty_ || thread_->frame == 0) {
       WriteFrame(area, registers_, Fpu());
       thread_->frame = StandardFrameOffset();
       fpu_.reset();
-      load_bases = true;
     } else if (registers_dirty_) {
       WriteRegisters(area, thread_->frame, registers_);
     } else if (rax_dirty_) {
@@ -216,11 +215,11 @@ void SystrapContext::Deliver() {
   fiber_->Unpark();
 }
 
-void SystrapContext::LoadFrame(const seccomp_notif& n, bool taken) {
+void SystrapContext::LoadFrame(const Doorbell& doorbell, bool taken) {
   const StubUcontext ucontext = ReadUcontext(thread_->area(), thread_->frame);
   LoadRegisters(ucontext, registers_);
-  registers_.fs_base = loaded_fs_base_ = n.data.args[3];
-  registers_.gs_base = loaded_gs_base_ = n.data.args[4];
+  registers_.fs_base = loaded_fs_base_ = doorbell.fs_base;
+  registers_.gs_base = loaded_gs_base_ = doorbell.gs_base;
   registers_.orig_rax = ~uint64_t{0};
   has_registers_ = true;
   rax_dirty_ = false;
@@ -232,13 +231,13 @@ void SystrapContext::LoadFrame(const seccomp_notif& n, bool taken) {
                      thread_->stub->sites().Normalise(thread_->area(), taken, registers_);
 }
 
-void SystrapContext::TakeFault(const seccomp_notif& n) {
+void SystrapContext::TakeFault(const Doorbell& doorbell) {
   const StubUcontext ucontext = ReadUcontext(thread_->area(), thread_->frame);
   event_.kind = Event::Kind::kFault;
-  event_.signo = static_cast<int>(n.data.args[0]);
+  event_.signo = static_cast<int>(doorbell.reason);
   event_.error_code = ucontext.error_code;
   event_.trap_number = ucontext.trap_number;
-  ReadSignalInfo(thread_->area(), n.data.args[1], event_.si_code, event_.address);
+  ReadSignalInfo(thread_->area(), doorbell.siginfo, event_.si_code, event_.address);
 }
 
 void SystrapContext::TakeSystemCallFromRegisters() {
@@ -252,9 +251,9 @@ void SystrapContext::TakeSystemCallFromRegisters() {
   SetResult(-ENOSYS);
 }
 
-void SystrapContext::TakeSignal(const seccomp_notif& n) {
+void SystrapContext::TakeSignal(const Doorbell& doorbell) {
   event_ = Event();
-  switch (n.data.args[0]) {
+  switch (doorbell.reason) {
     case kInterruptSignal:
       break;  // an Event is kInterrupted by itself
     case SIGSYS:
@@ -263,7 +262,7 @@ void SystrapContext::TakeSignal(const seccomp_notif& n) {
     case SIGILL:
       switch (thread_->stub->sites().OnInvalidInstruction(registers_)) {
         case CallSites::Trap::kNone:
-          TakeFault(n);
+          TakeFault(doorbell);
           break;
         case CallSites::Trap::kCall:
           registers_dirty_ = true;
@@ -275,7 +274,7 @@ void SystrapContext::TakeSignal(const seccomp_notif& n) {
       }
       break;
     default:
-      TakeFault(n);
+      TakeFault(doorbell);
       if (IsReplacedCpuid(event_.trap_number, event_.error_code) &&
           thread_->stub->cpuid_range().Contains(registers_.rip)) {
         thread_->stub->cpuid().Execute(registers_);
@@ -297,26 +296,27 @@ void SystrapContext::TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint
   result_ = -ENOSYS;
 }
 
-void SystrapContext::OnNotification(const seccomp_notif& n) {
+void SystrapContext::OnDoorbell(const Doorbell& doorbell) {
   StubProcess& stub = *thread_->stub;
-  if (thread_->at_doorbell) {
-    const uint64_t reason = n.data.args[0];
-    const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals),
-                                 static_cast<int>(reason)) != std::end(kStubSignals) &&
-                       reason <= 64;
-    if (thread_->frame == 0 || !known ||
-        (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
-      return stub.Kill();  // the application made this call itself; its death is
-                           // delivered by OnThreadGone
-    }
-    if (reason == kInterruptSignal && wait_ == Wait::kEvent && !signalled_) {
-      // The trace of an interrupt that another event forestalled.
-      return stub.Resume(*thread_, thread_->frame);
-    }
-    LoadFrame(n, /*taken=*/false);
-    TakeSignal(n);
-    return Deliver();
+  const uint64_t reason = doorbell.reason;
+  const bool known = std::find(std::begin(kStubSignals), std::end(kStubSignals),
+                               static_cast<int>(reason)) != std::end(kStubSignals) &&
+                     reason <= 64;
+  if (thread_->frame == 0 || !known || (wait_ == Wait::kRegisters && reason != kInterruptSignal)) {
+    return stub.Kill();  // the application made this call itself; its death is delivered by
+                         // OnThreadGone
   }
+  if (reason == kInterruptSignal && wait_ == Wait::kEvent && !signalled_) {
+    // The trace of an interrupt that another event forestalled.
+    return stub.Resume(*thread_, thread_->frame);
+  }
+  LoadFrame(doorbell, /*taken=*/false);
+  TakeSignal(doorbell);
+  Deliver();
+}
+
+void SystrapContext::OnCall(const seccomp_notif& n) {
+  StubProcess& stub = *thread_->stub;
   if (wait_ == Wait::kRegisters) return stub.Kill();  // it has blocked the interrupt signal
   const uint64_t ip = n.data.instruction_pointer;
   const auto nr = static_cast<uint32_t>(n.data.nr);
@@ -352,8 +352,9 @@ void SystrapContext::OnPostedStops(const seccomp_notif& n) {
     if (wait_ == Wait::kRegisters) stub.Resume(*thread_, HostResultValue(result_));
     return;
   }
-  if (thread_->frame == 0 || n.data.args[0] != kInterruptSignal) return stub.Kill();
-  LoadFrame(n, /*taken=*/true);
+  const Doorbell doorbell(n.data.args);
+  if (thread_->frame == 0 || doorbell.reason != kInterruptSignal) return stub.Kill();
+  LoadFrame(doorbell, /*taken=*/true);
   registers_.orig_rax = system_call_;
   SetResult(result_);
   if (wait_ == Wait::kRegisters) Deliver();

@@ -40,8 +40,9 @@ class SystrapContext : public Context {
   void ForgetAnswers() override;
   void Release() override;
 
-  // By the stub: the thread has stopped with this call.
-  void OnNotification(const seccomp_notif& notification);
+  // By the stub: the thread has stopped with this call, in a signal handler.
+  void OnCall(const seccomp_notif& notification);
+  void OnDoorbell(const Doorbell& doorbell);
   // The thread waits for the result of this call that it posted.
   void OnPosted(const PostedCall& call);
   // It stopped meanwhile, because of a signal or to sleep.
@@ -57,10 +58,10 @@ class SystrapContext : public Context {
 
   // Takes the registers from the frame of a signal handler's doorbell. `taken`: as
   // CallSites::Normalise has it.
-  void LoadFrame(const seccomp_notif& notification, bool taken);
+  void LoadFrame(const Doorbell& doorbell, bool taken);
   // These set the event; the first one as the signal says that the handler was for.
-  void TakeSignal(const seccomp_notif& notification);
-  void TakeFault(const seccomp_notif& notification);
+  void TakeSignal(const Doorbell& doorbell);
+  void TakeFault(const Doorbell& doorbell);
   void TakeSystemCallFromRegisters();
   void TakeSystemCall(uint64_t nr, const uint64_t (&args)[6], uint64_t ip);
   Result<void> Enter(StubProcess& stub);

@@ -1,6 +1,6 @@
 #pragma once
 
-// System calls that a thread posts in its area, for a worker that watches it from another
+// System calls, and the doorbells of signal handlers, that a thread posts in its area, for a worker that watches it from another
 // processor: no trap and no switch. States and fields are in stub_layout.h, the thread's side is StubCall. The
 // area is within the application's reach: a call is copied once; a thread that plays with the state
 // gets no result, or a wrong one.
@@ -21,6 +21,16 @@ struct PostedCall {
   uint32_t nr;
   uint64_t args[6];
   uint64_t return_to;  // in a trampoline
+};
+
+// What a signal handler's doorbell says.
+struct Doorbell {
+  template <class Argument>
+  explicit Doorbell(const Argument (&args)[6])
+      : reason(args[0]), siginfo(args[1]), ucontext(args[2]), fs_base(args[3]), gs_base(args[4]) {}
+  uint64_t reason;  // the signal
+  uint64_t siginfo, ucontext;
+  uint64_t fs_base, gs_base;
 };
 
 inline std::atomic_ref<uint32_t> CallState(const StubArea& area) {

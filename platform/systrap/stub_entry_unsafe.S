@@ -7,7 +7,9 @@
 
 // Signal handler of all application threads. rdi: signal, rsi: siginfo, rdx: ucontext, on the
 // alternate stack in the thread's area. The doorbell carries them and the segment bases; its reply
-// says which frame to return to.
+// says which frame to return to. It is posted where a worker is watching, unless the signal found the
+// thread in StubCall or a trampoline, where it may have posted a call already; one that it makes there
+// (SIGSYS) it has not.
         .globl StubHandler
         .p2align 4
 StubHandler:
@@ -17,6 +19,19 @@ report: mov     %rsp, %r12
         and     $-STUB_AREA_SIZE, %r12
         rdfsbase %r10
         rdgsbase %r8
+        lea     STUB_AREA_HEADER(%r12), %r11
+        mov     STUB_CALL_SPINS(%r11), %ecx
+        test    %ecx, %ecx
+        jz      ring
+        cmp     $31, %edi               // SIGSYS
+        je      1f
+        movabs  $STUB_BASE, %rax
+        cmp     %rax, 168(%rdx)         // rip
+        jae     ring
+1:      lea     StubDoorbellSite(%rip), %rax  // goes on there, or parks in front of it
+        mov     %rax, STUB_CALL_RETURN(%r11)
+        mov     $STUB_DOORBELL, %eax
+        jmp     post
 ring:
         mov     $STUB_DOORBELL, %eax
         syscall
@@ -103,7 +118,8 @@ StubCallFallback:
         mov     STUB_CALL_RETURN(%r11), %rcx
         sub     $2, %rcx
         jmp     *%rcx
-2:      mov     %eax, STUB_CALL_NR(%r11)
+2:
+post:   mov     %eax, STUB_CALL_NR(%r11)
         mov     %rdi, STUB_CALL_ARGS(%r11)
         mov     %rsi, STUB_CALL_ARGS+8(%r11)
         mov     %rdx, STUB_CALL_ARGS+16(%r11)

@@ -318,9 +318,10 @@ void StubProcess::LeaveThread(HostThread& thread) {
   thread.context = nullptr;
   Unbind(thread);
   if (dead()) return;
-  if (thread.state == HostThread::State::kStopped && thread.at_doorbell) return FreeThread(thread);
+  if (thread.state == HostThread::State::kStopped && thread.at_doorbell && !thread.posted) return FreeThread(thread);
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
-  // thread.
+  // thread. One that has posted its doorbell parks there.
+  if (thread.posted) SayBlocked(thread.area());
   const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
   if (thread.posted.exchange(false)) receiver_.outstanding.Add(1);
   thread.state = HostThread::State::kLeaving;
@@ -391,17 +392,26 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
   thread->signalled_at = 0;
   thread->placement.Stop();
   thread->notification = n.id;
-  thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL);
-  thread->frame = 0;
-  if (thread->answered.exchange(false) && !thread->at_doorbell &&
-      static_cast<uint32_t>(n.data.nr) == STUB_PARK) {
-    // The result came while it went to sleep.
+  const bool parks = static_cast<uint32_t>(n.data.nr) == STUB_PARK;
+  // The result came while it went to sleep.
+  if (thread->answered.exchange(false) && parks) {
     return QueueReply(*this, thread, std::exchange(thread->notification, 0), thread->answer);
   }
+  if (thread->posted && thread->at_doorbell) {
+    // Nothing else can follow a doorbell that was taken.
+    if (!parks) return Kill();
+    thread->posted = false;
+    receiver_.outstanding.Add(1);  // it was not when its call had been taken
+    return;
+  }
+  // One that parks there has posted its doorbell, and nobody took it.
+  thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL) || AtSite(n, StubDoorbellSite, STUB_PARK);
+  thread->frame = 0;
   if (thread->at_doorbell) {
     // The application may jump to the doorbell with anything in its registers.
-    const bool idle = n.data.args[0] == STUB_REASON_IDLE;
-    Result<uint32_t> frame = CheckFrame(thread->area(), n.data.args[2]);
+    const Doorbell doorbell(n.data.args);
+    const bool idle = doorbell.reason == STUB_REASON_IDLE;
+    Result<uint32_t> frame = CheckFrame(thread->area(), doorbell.ucontext);
     if (frame.ok()) thread->frame = *frame;
     if (!idle && !frame.ok()) {
       Kill();
@@ -429,7 +439,11 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     return;
   }
   thread->state = HostThread::State::kStopped;
-  thread->context->OnNotification(n);
+  if (thread->at_doorbell) {
+    thread->context->OnDoorbell(Doorbell(n.data.args));
+  } else {
+    thread->context->OnCall(n);
+  }
 }
 
 bool StubProcess::TakePosted(HostThread& thread) {
@@ -439,13 +453,29 @@ bool StubProcess::TakePosted(HostThread& thread) {
   const StubArea area = thread.area();
   if (!HasPosted(area)) return false;
   const PostedCall call = ReadPosted(area);
+  const bool rings = call.nr == STUB_DOORBELL && call.return_to == StubAddress(StubDoorbellSite);
+  uint32_t frame = 0;
+  if (rings) {
+    Result<uint32_t> checked = CheckFrame(area, Doorbell(call.args).ucontext);
+    if (!checked.ok()) {
+      Kill();
+      return false;
+    }
+    frame = *checked;
+    thread.signalled_at = 0;
+  }
   receiver_.outstanding.Add(-1);
   thread.state = HostThread::State::kStopped;
   thread.posted = true;  // its placement stays: it looks for the result on its processor
-  thread.at_doorbell = false;
+  thread.at_doorbell = rings;
+  thread.frame = frame;
   thread.answered = false;
   thread.notification = 0;
-  thread.context->OnPosted(call);
+  if (rings) {
+    thread.context->OnDoorbell(Doorbell(call.args));
+  } else {
+    thread.context->OnPosted(call);
+  }
   return true;
 }
 
@@ -494,7 +524,7 @@ void StubProcess::Retire() {
   };
   const bool all_stopped = std::all_of(threads_.begin(), threads_.end(), [](const auto& thread) {
     return thread->state == HostThread::State::kIdle ||
-           (thread->state == HostThread::State::kStopped && thread->at_doorbell);
+           (thread->state == HostThread::State::kStopped && thread->at_doorbell && !thread->posted);
   });
   if (helper_busy_ && !ReceiveHelper(kRetireCommands).ok()) return Kill();
   Order(commands, kRetireCommands);

@@ -52,7 +52,7 @@ struct HostThread {
   uint32_t frame = 0;  // offset of its ucontext; 0 in the idle loop
   // Changes under the kernel lock, like those below; Watch reads them without.
   std::atomic<bool> bound = false;  // its fs_base is known to the trampolines
-  // Stopped in a call that it posted, neither at a doorbell nor in a system call yet.
+  // Stopped in a call that it posted, or a doorbell, and not in a system call yet.
   std::atomic<bool> posted = false;
   // Has the result of a posted call; should it ask, this is what it was.
   std::atomic<bool> answered = false;
