@@ -80,6 +80,8 @@ void ReadSignalInfo(const StubArea& area, uint64_t siginfo, int& code, uint64_t&
 // Rewrites the registers of a frame in place.
 void WriteRegisters(const StubArea& area, uint32_t offset, const Registers& registers);
 void WriteRax(const StubArea& area, uint32_t offset, uint64_t rax);
+// The FPU state of a frame becomes the initial one, in place. False when it is malformed.
+bool ResetFpu(const StubArea& area, uint32_t offset);
 // A whole frame at the standard offset.
 void WriteFrame(const StubArea& area, const Registers& registers, const uint8_t* fpu_state);
 // What a reply with STUB_REPLY_LOAD_BASES loads.

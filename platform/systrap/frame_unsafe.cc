@@ -140,7 +140,7 @@ Result<void> FpuLayout::Check(std::span<const uint8_t> state) const {
 }
 
 void FpuLayout::Load(std::span<const uint8_t> from, uint8_t* state) const {
-  Reset(state);
+  if (from.size() < size_) Reset(state);
   _fpx_sw_bytes bytes;
   memcpy(&bytes, from.data() + kSoftware, sizeof bytes);
   if (bytes.magic1 == FP_XSTATE_MAGIC1 && from.size() >= kHeaderEnd) {
@@ -188,12 +188,34 @@ StubUcontext ReadUcontext(const StubArea& area, uint32_t offset) {
   return ucontext;
 }
 
+namespace {
+
+// Where the FPU state of a frame lies; null when that is not in the area.
+char* FpuOf(const StubArea& area, const StubUcontext& ucontext) {
+  const uint64_t offset = ucontext.fpstate - area.remote;
+  const bool fits = offset <= STUB_AREA_HEADER - FpuLayout::Get().frame_size();
+  return ucontext.fpstate % 64 == 0 && fits ? area.local + offset : nullptr;
+}
+
+}  // namespace
+
+bool ResetFpu(const StubArea& area, uint32_t offset) {
+  const StubUcontext ucontext = ReadUcontext(area, offset);
+  char* at = FpuOf(area, ucontext);
+  if (at == nullptr) return false;
+  // No component is in use; MXCSR is loaded all the same.
+  auto* state = reinterpret_cast<uint8_t*>(at);
+  Poke<uint16_t>(state + kFcw, 0x37f);
+  Poke<uint32_t>(state + kMxcsr, 0x1f80);
+  Poke<uint64_t>(state + kHeader, 0);
+  return true;
+}
+
 void ReadFpu(const StubArea& area, const StubUcontext& ucontext, uint8_t* state) {
   const FpuLayout& layout = FpuLayout::Get();
-  const uint64_t offset = ucontext.fpstate - area.remote;
-  if (ucontext.fpstate % 64 != 0 || offset > STUB_AREA_HEADER - layout.frame_size())
-    return layout.Reset(state);
-  memcpy(state, area.local + offset, layout.frame_size());
+  const char* from = FpuOf(area, ucontext);
+  if (from == nullptr) return layout.Reset(state);
+  memcpy(state, from, layout.frame_size());
   _fpx_sw_bytes bytes;
   memcpy(&bytes, state + kSoftware, sizeof bytes);
   if (bytes.magic1 != FP_XSTATE_MAGIC1 || bytes.xstate_size != layout.size())
