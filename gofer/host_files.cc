@@ -54,10 +54,19 @@ Result<Fd> OpenDirectoryAt(int parent, const char* name) {
   return Fd(TRY(HOST(openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC))));
 }
 
-Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access) {
+Result<Fd> OpenFileAt(int parent, std::string_view name) {
+  return Fd(TRY(HOST(openat(parent, CName(name).get(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC))));
+}
+
+Result<void> CheckRegular(uint32_t type) {
   if (S_ISDIR(type)) return Errno::kEISDIR;
   if (S_ISLNK(type)) return Errno::kELOOP;
   if (!S_ISREG(type)) return Errno::kENXIO;
+  return {};
+}
+
+Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access) {
+  TRY(CheckRegular(type));
   return Reopen(path, static_cast<int>(access));
 }
 

@@ -39,6 +39,8 @@ std::vector<Rule> Rules(int socket_fd, int log_fd) {
   constexpr uint64_t kNamed = O_PATH | O_NOFOLLOW | O_CLOEXEC;
   // Reading a directory by its name, which cannot do more than listing it: OpenDirectoryAt.
   constexpr uint64_t kDirectory = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  // Reading a file by its name, which is looked at before it is given away: OpenFileAt.
+  constexpr uint64_t kFile = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
   constexpr uint64_t kCreate = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
   std::vector<Rule> rules = {
       // server.cc: the one socket.
@@ -51,6 +53,7 @@ std::vector<Rule> Rules(int socket_fd, int log_fd) {
       {SCMP_SYS(openat), {Equal32(0, AT_FDCWD), Masked(2, kAll32 & ~kReopen, 0)}},
       {SCMP_SYS(openat), {Masked(2, kAll32 & ~uint64_t{O_LARGEFILE}, kNamed)}},
       {SCMP_SYS(openat), {Masked(2, kAll32 & ~uint64_t{O_LARGEFILE}, kDirectory)}},
+      {SCMP_SYS(openat), {Masked(2, kAll32 & ~uint64_t{O_LARGEFILE}, kFile)}},
       {SCMP_SYS(openat), {Masked(2, kAll32 & ~uint64_t{O_LARGEFILE}, kCreate), Masked(3, kAll32 & ~07777u, 0)}},
       {SCMP_SYS(close), {}},
       {SCMP_SYS(fcntl), {Equal32(1, F_DUPFD_CLOEXEC)}},  // Fd::Dup in Attach

@@ -142,6 +142,10 @@ Result<Fd> Reopen(int path, int flags);
 Result<Fd> OpenDirectoryAt(int parent, const char* name);
 // A descriptor to give away, of what `path` names. Only regular files: opening a fifo blocks, and a device acts.
 Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access);
+// EISDIR, ELOOP or ENXIO unless it is the type of a regular file.
+Result<void> CheckRegular(uint32_t type);
+// For reading, by its name, what should be a regular file; who has it must look. The export has no devices, and a fifo does not block.
+Result<Fd> OpenFileAt(int parent, std::string_view name);
 Result<WireAttributes> StatPath(int path);
 Result<WireAttributes> StatChild(int parent, const char* name);
 

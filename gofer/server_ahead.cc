@@ -42,9 +42,10 @@ Result<void> Server::OpenFiles(Node& parent, Reader& in, Writer& out, Donated& d
   return ForEachFile(parent, in, kMaxOpenFiles, [&](int directory, std::string_view name) {
     FileReply file{};
     auto open = [&]() -> Result<Fd> {
-      Fd path = TRY(OpenPathAt(directory, name));
-      file.attributes = TRY(StatPath(path.get()));
-      return OpenRegular(path.get(), file.attributes.mode & S_IFMT, O_RDONLY);
+      Fd fd = TRY(OpenFileAt(directory, name));
+      file.attributes = TRY(StatPath(fd.get()));
+      TRY(CheckRegular(file.attributes.mode & S_IFMT));
+      return fd;
     };
     Result<Fd> fd = open();
     if (fd.ok()) donated.push_back(std::move(fd).value());

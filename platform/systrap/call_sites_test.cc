@@ -290,7 +290,9 @@ TEST_P(CallSitesTest, BlockedCallsYield) {
       if (event.kind == Kind::kInterrupted) {
         ASSERT_GE(context.registers().rip, kCode);
         ASSERT_LT(context.registers().rip, kCode + kPage);
-        if (next > 0) ASSERT_EQ(context.registers().rbx, 0x12345u);
+        if (next > 0) {
+          ASSERT_EQ(context.registers().rbx, 0x12345u);
+        }
         continue;
       }
       ASSERT_EQ(event.kind, Kind::kSyscall);
