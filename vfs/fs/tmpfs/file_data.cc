@@ -208,7 +208,8 @@ Result<size_t> FileData::WriteAt(const IoVec& from, uint64_t offset) {
     auto index = static_cast<uint32_t>(page - it->first);
     uint64_t last = (offset + total - 1) / kPageSize;
     auto count = static_cast<uint32_t>(std::min<uint64_t>(last - page + 1, extent.pages - index));
-    const bool fresh = (extent.present & Mask(index, count)) == 0;
+    // Also where only some of it is: one who writes front to back mostly begins within a page that is there.
+    const bool fresh = (~extent.present & Mask(index, count)) != 0;
     if (Result<void> marked = MarkPresent(extent, index, count); !marked.ok()) {
       // As far as the space goes.
       count = static_cast<uint32_t>(std::min<uint64_t>(count, space_->FreePages()));
