@@ -218,9 +218,9 @@ Result<uint64_t> MemoryFile::Allocate(uint64_t length, uint64_t near, Runs* pres
   return offset;
 }
 
-Result<uint64_t> MemoryFile::Reserve(uint64_t length) {
-  bool used = false;
-  return TakeRange(length, kAnywhere, &used);
+Result<uint64_t> MemoryFile::Reserve(uint64_t length, bool* used) {
+  bool perhaps = false;
+  return TakeRange(length, kAnywhere, used != nullptr ? used : &perhaps);
 }
 
 Result<uint64_t> MemoryFile::AllocateCopy(const void* source, uint64_t length) {

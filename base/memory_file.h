@@ -43,8 +43,9 @@ class MemoryFile {
   };
   using Runs = std::vector<Run>;
   Result<uint64_t> Allocate(uint64_t length, uint64_t near = kAnywhere, Runs* present = nullptr);
-  // The same in two steps, for what is used bit by bit: what Reserve gives has any content until Clean.
-  Result<uint64_t> Reserve(uint64_t length);
+  // The same in two steps, for what is used bit by bit: what Reserve gives has any content until Clean, if it is `*used` (may
+  // be null), or else none.
+  Result<uint64_t> Reserve(uint64_t length, bool* used = nullptr);
   void Clean(uint64_t offset, uint64_t length, Runs* present);
   // Like Allocate with a copy of `source` in place of zeroes.
   Result<uint64_t> AllocateCopy(const void* source, uint64_t length);

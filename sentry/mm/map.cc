@@ -306,7 +306,7 @@ uint64_t MemoryManager::Brk(uint64_t address) {
     Released released;
     RemoveRange(new_end, old_end, &released);
     brk = address;
-    Settle(&released, /*flush=*/false);
+    Settle(&released, /*flush=*/false, /*heap=*/true);
     return address;
   }
   if (new_end > old_end) {

@@ -39,12 +39,15 @@ void MemoryManager::Released::AddPages(uint64_t offset, uint64_t length) {
   }
 }
 
-void MemoryManager::Settle(Released* released, bool flush) {
+void MemoryManager::Settle(Released* released, bool flush, bool heap) {
   if (flush || (ConcurrentlyUsed() && !released->pages.empty())) {
     // When it fails the stub is gone, and with it every mapping.
     (void)space_->Flush();
   }
-  for (auto [offset, length] : released->pages) base::MemoryFile::Get().DecRef(offset, length);
+  for (auto [offset, length] : released->pages) {
+    if (heap && ReserveForHeap(offset, length)) continue;
+    base::MemoryFile::Get().DecRef(offset, length);
+  }
   released->pages.clear();
   released->vmas.clear();
 }

@@ -237,7 +237,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   // Takes pieces out of the map and the stub.
   void DropPieces(uint64_t start, uint64_t end, Released* released);
   // Puts queued changes in force where that matters and drops what was released. May park when it flushes.
-  void Settle(Released* released, bool flush);
+  // `heap`: it was the end of the heap.
+  void Settle(Released* released, bool flush, bool heap = false);
   bool ConcurrentlyUsed() const { return running > 0; }
   Result<void> RoomForSplits(int more) const;
 
@@ -248,6 +249,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   void PopulateNew(uint64_t start, uint64_t end, Mapping mapping = Mapping::kNow);
   void PopulateGaps(const Vma& vma, uint64_t start, uint64_t end);
   void PopulateHeap(uint64_t start, uint64_t end);
+  // Keeps pages that the heap has given up for when it grows again; false where they are of no use.
+  bool ReserveForHeap(uint64_t offset, uint64_t length);
   Result<void> AllocateAnonymous(uint64_t start, uint64_t end, int prot);
   Result<void> PopulateAnonymous(const Vma& vma, uint64_t address);
   Result<void> PopulateFile(uint64_t address, uint64_t end, Access access, Mapping mapping = Mapping::kNow);
@@ -336,7 +339,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   CacheEntry cache_[4];
   unsigned cache_next_ = 0;
   absl::flat_hash_set<uint64_t> seen_calls_;  // addresses of calls that somebody may have looked at: not to be replaced
-  uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages, not clean, that brk will use next
+  uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages that brk will use next,
+  uint64_t heap_reserve_used_ = 0;                       // those below this offset not clean
   // Pages that I/O in progress writes to. They are never shared at fork, or what arrives would be lost to this side once
   // the application has written to its copy.
   struct WritePin {

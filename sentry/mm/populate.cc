@@ -22,6 +22,8 @@ constexpr uint64_t kChunk = 16 << 20;
 constexpr uint64_t kMaxCopied = 64 << 10;
 // Recycled pages are mapped populated from this size on: a mapping of their own costs as much as a few faults.
 constexpr uint64_t kMinPrecommit = 32 << 10;
+// So much of a heap's reserve may have been used before, and hold pages of the host.
+constexpr uint64_t kMaxHeapReserve = 2 << 20;
 }  // namespace
 
 Result<void> MemoryManager::MapPiece(uint64_t start, Pma& pma, bool precommit) {
@@ -130,20 +132,37 @@ void MemoryManager::PopulateHeap(uint64_t start, uint64_t end) {
   if (heap_reserve_length_ < length) {
     uint64_t want = std::clamp<uint64_t>(PageUp(end - start_brk), uint64_t{1} << 20, uint64_t{64} << 20);
     if (want < length) want = length;
-    Result<uint64_t> offset = file.Reserve(want);
+    bool used = false;
+    Result<uint64_t> offset = file.Reserve(want, &used);
     if (!offset.ok()) return;
     if (heap_reserve_length_ > 0) file.DecRef(heap_reserve_, heap_reserve_length_);
     heap_reserve_ = *offset;
     heap_reserve_length_ = want;
+    heap_reserve_used_ = used ? *offset + want : 0;
   }
   Pma piece{.end = end, .offset = heap_reserve_, .prot = PROT_READ | PROT_WRITE, .write_ok = true};
   heap_reserve_ += length;
   heap_reserve_length_ -= length;
   base::MemoryFile::Runs present;
-  file.Clean(piece.offset, length, &present);
+  if (piece.offset < heap_reserve_used_) {
+    file.Clean(piece.offset, std::min(length, heap_reserve_used_ - piece.offset), &present);
+  }
   MapRecycled(start, piece, present);
   ForgetCache();
   pmas_.Insert(start, std::move(piece));
+}
+
+// malloc trims its heap and grows it again, over and over: what was there is mapped again at once, while new pages cost the
+// host 2 us each.
+bool MemoryManager::ReserveForHeap(uint64_t offset, uint64_t length) {
+  if (offset + length != heap_reserve_ || heap_reserve_length_ == 0 || heap_reserve_length_ + length > kMaxHeapReserve) return false;
+  for (uint64_t at = offset; at < offset + length; at += kPageSize) {
+    if (base::MemoryFile::Get().RefCount(at) != 1) return false;  // a relative has it, too
+  }
+  heap_reserve_used_ = std::max(heap_reserve_used_, heap_reserve_);
+  heap_reserve_ -= length;
+  heap_reserve_length_ += length;
+  return true;
 }
 
 // Maps pages of a file area from `address` on where there are none, as far as the file goes. `access` kWrite announces
