@@ -144,7 +144,8 @@ Result<Fd> OpenDirectoryAt(int parent, const char* name);
 Result<Fd> OpenRegular(int path, uint32_t type, uint32_t access);
 // EISDIR, ELOOP or ENXIO unless it is the type of a regular file.
 Result<void> CheckRegular(uint32_t type);
-// For reading, by its name, what should be a regular file; who has it must look. The export has no devices, and a fifo does not block.
+// For reading, by its name, what was a regular file just now; who has it must look. Should it be something else after all: an export has no
+// devices, and opening a fifo does not block.
 Result<Fd> OpenFileAt(int parent, std::string_view name);
 Result<WireAttributes> StatPath(int path);
 Result<WireAttributes> StatChild(int parent, const char* name);
