@@ -29,6 +29,40 @@ TEST(Brk, GrowsZeroedAndShrinks) {
                 0);
 }
 
+// As malloc trims its heap and grows it again.
+TEST(Brk, TrimmedEndComesBackZeroed) {
+  constexpr intptr_t kStep = 33 * 4096;
+  // Nobody else's allocations in between.
+  EXPECT_EXITED(RunChild([] {
+                  auto* start = static_cast<unsigned char*>(sbrk(0));
+                  for (int round = 0; round < 50; round++) {
+                    const intptr_t size = kStep * (1 + round % 5);
+                    auto* heap = static_cast<unsigned char*>(sbrk(size));
+                    CHILD_CHECK(heap == start);
+                    for (intptr_t i = 0; i < size; i++) CHILD_CHECK(heap[i] == 0);
+                    for (intptr_t i = round % 7; i < size; i += 100 * (1 + round % 3)) heap[i] = 0xee;
+                    // A part of it first.
+                    CHILD_CHECK(sbrk(-size / 4096 / 2 * 4096) != reinterpret_cast<void*>(-1));
+                    const pid_t child = Fork([&] {
+                      // The parent's pages, whatever it does with its end.
+                      for (intptr_t i = round % 7; i < kStep / 4; i += 100 * (1 + round % 3)) CHILD_CHECK(heap[i] == 0xee);
+                      usleep(round * 10);
+                      for (intptr_t i = round % 7; i < kStep / 4; i += 100 * (1 + round % 3)) CHILD_CHECK(heap[i] == 0xee);
+                      return 0;
+                    });
+                    CHILD_CHECK(brk(start) == 0);
+                    heap = static_cast<unsigned char*>(sbrk(2 * kStep));
+                    for (intptr_t i = 0; i < 2 * kStep; i++) CHILD_CHECK(heap[i] == 0);
+                    memset(heap, 0xdd, kStep);
+                    CHILD_CHECK(brk(start) == 0);
+                    int status;
+                    CHILD_CHECK(waitpid(child, &status, 0) == child && status == 0);
+                  }
+                  return 0;
+                }),
+                0);
+}
+
 TEST(Brk, ImpossibleRequestReturnsTheOldBreak) {
   long now = syscall(SYS_brk, 0);
   EXPECT_EQ(syscall(SYS_brk, 1), now);
