@@ -148,8 +148,9 @@ std::span<const uint8_t> SystrapContext::fpu_state() const {
 Result<void> SystrapContext::SetFpuState(std::span<const uint8_t> state) {
   const FpuLayout& layout = FpuLayout::Get();
   TRY(layout.Check(state));
-  uint8_t* fpu = Fpu();
-  layout.Load(state, fpu);
+  if (!fpu_) fpu_ = std::make_unique<uint8_t[]>(layout.frame_size());
+  fpu_in_frame_ = false;
+  layout.Load(state, fpu_.get());
   fpu_dirty_ = true;
   return {};
 }
