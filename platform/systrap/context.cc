@@ -130,7 +130,7 @@ Result<void> SystrapContext::EnsureRegisters() {
 uint8_t* SystrapContext::Fpu() const {
   const FpuLayout& layout = FpuLayout::Get();
   if (!fpu_) {
-    fpu_ = std::make_unique<uint8_t[]>(layout.frame_size());
+    fpu_ = std::make_unique_for_overwrite<uint8_t[]>(layout.frame_size());
     if (!fpu_in_frame_) layout.Reset(fpu_.get());
   }
   if (fpu_in_frame_) {
@@ -148,7 +148,7 @@ std::span<const uint8_t> SystrapContext::fpu_state() const {
 Result<void> SystrapContext::SetFpuState(std::span<const uint8_t> state) {
   const FpuLayout& layout = FpuLayout::Get();
   TRY(layout.Check(state));
-  if (!fpu_) fpu_ = std::make_unique<uint8_t[]>(layout.frame_size());
+  if (!fpu_) fpu_ = std::make_unique_for_overwrite<uint8_t[]>(layout.frame_size());
   fpu_in_frame_ = false;
   layout.Load(state, fpu_.get());
   fpu_dirty_ = true;

@@ -32,9 +32,11 @@ void Poke(uint8_t* p, T value) {
 }
 
 uint32_t HostMxcsrMask() {
-  alignas(16) static uint8_t area[512];
-  asm volatile("fxsave %0" : "=m"(area));
-  const uint32_t mask = Peek<uint32_t>(area + kMxcsrMask);
+  static const uint32_t mask = [] {
+    alignas(16) uint8_t area[512];
+    asm volatile("fxsave %0" : "=m"(area));
+    return Peek<uint32_t>(area + kMxcsrMask);
+  }();
   return mask != 0 ? mask : 0xffbf;
 }
 
@@ -121,8 +123,7 @@ void FpuLayout::Reset(uint8_t* state) const {
 }
 
 void FpuLayout::Sanitize(uint8_t* state) const {
-  static const uint32_t mask = HostMxcsrMask();
-  Poke<uint32_t>(state + kMxcsr, Peek<uint32_t>(state + kMxcsr) & mask);
+  Poke<uint32_t>(state + kMxcsr, Peek<uint32_t>(state + kMxcsr) & HostMxcsrMask());
   Poke<uint64_t>(state + kHeader, Peek<uint64_t>(state + kHeader) & features_);
   memset(state + kHeader + 8, 0, kHeaderEnd - kHeader - 8);
   WriteSoftwareBytes(state);
