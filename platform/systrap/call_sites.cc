@@ -10,13 +10,11 @@ namespace {
 
 constexpr uint8_t kInvalid = 0x06;
 constexpr int kJump = 7;  // the length of jmp *absolute32
-constexpr uint32_t kHash = 0x5bd1e995;
+// Of the lower half, in which threads differ: their stacks lie side by side.
+constexpr uint32_t kHash = 0x9e3779b9;
 constexpr int kThreadBits = 7;
 
-uint64_t Hash(uint64_t fs_base) {
-  return fs_base * static_cast<uint64_t>(static_cast<int64_t>(static_cast<int32_t>(kHash))) >>
-         (64 - kThreadBits);
-}
+uint32_t Hash(uint64_t fs_base) { return static_cast<uint32_t>(fs_base) * kHash >> (32 - kThreadBits); }
 
 constexpr uint64_t kNoThread = ~uint64_t{0};  // no fs_base, which threads without one have as 0
 struct ThreadEntry {
@@ -177,7 +175,7 @@ class Code {
   int size_ = 0;
 };
 
-constexpr int kLookup = 5 + 7 + 4 + 3 + 7 + 2 + 7 + 7 + 5;
+constexpr int kLookup = 5 + 7 + 3 + 3 + 7 + 2 + 7 + 7 + 5;
 
 }  // namespace
 
@@ -193,8 +191,8 @@ void CallSites::WriteTrampoline(int index) const {
   Code code;
   code.Copy(site.original.data(), site.shape->before);
   code.Bytes({0xf3, 0x49, 0x0f, 0xae, 0xc3});              // rdfsbase %r11
-  code.Bytes({0x49, 0x69, 0xcb}), code.Word(kHash);        // imul $kHash, %r11, %rcx
-  code.Bytes({0x48, 0xc1, 0xe9, 64 - kThreadBits});        // shr $57, %rcx
+  code.Bytes({0x41, 0x69, 0xcb}), code.Word(kHash);        // imul $kHash, %r11d, %ecx
+  code.Bytes({0xc1, 0xe9, 32 - kThreadBits});              // shr $25, %ecx
   code.Bytes({0xc1, 0xe1, 0x04});                          // shl $4, %ecx
   code.Bytes({0x4c, 0x39, 0x99});                          // cmp %r11, table(%rcx)
   code.Word(STUB_TABLE + STUB_TABLE_THREADS);
@@ -250,17 +248,19 @@ void CallSites::ClearThreads() {
   memset(local_ + STUB_SLOT_TABLE + STUB_TABLE_THREADS, 0xff, STUB_TABLE_SIZE - STUB_TABLE_THREADS);
 }
 
-void CallSites::Bind(uint64_t fs_base, uint64_t area) {
-  if (count_ == 0 || fs_base == 0) return;
+bool CallSites::Bind(uint64_t fs_base, uint64_t area) {
+  if (count_ == 0 || fs_base == 0) return false;
   char* entry = local_ + STUB_SLOT_TABLE + STUB_TABLE_THREADS + sizeof(ThreadEntry) * Hash(fs_base);
   ThreadEntry old;
   memcpy(&old, entry, sizeof old);
   const uint64_t header = area + STUB_AREA_HEADER;
-  if (old.fs_base == fs_base && old.header == header) return;
+  if (old.fs_base == fs_base && old.header == header) return true;
+  if (old.fs_base != kNoThread && old.fs_base != fs_base && old.fs_base != 0) return false;
   // A reader sees no pair that never was.
   Store(entry, kNoThread);
   Store(entry + 8, header);
   Store(entry, fs_base);
+  return true;
 }
 
 void CallSites::Unbind(uint64_t area) {

@@ -399,6 +399,24 @@ TEST(CallSites, UnknownCodeStays) {
   EXPECT_EQ(more, STUB_MAX_SITES - 32 - 1) << "the others are for reads";
 }
 
+// The places of threads whose stacks lie side by side.
+TEST(CallSites, NeighboursFindTheirAreas) {
+  std::vector<char> slot(1 << 20);
+  CallSites sites(slot.data());
+  std::array<uint8_t, CodePatch::kWindow> window = {0xb8, 39, 0, 0, 0, 0x0f, 0x05};
+  std::rotate(window.begin(), window.begin() + 7, window.begin() + CodePatch::kBefore);
+  ASSERT_TRUE(sites.Replace(0x401009, window).has_value());
+  for (uint64_t distance : {0x1000u, 0x21000u, 0x801000u, 0x1000000u + 0x40}) {
+    int bound = 0;
+    for (uint64_t i = 0; i < 16; i++) {
+      bound += sites.Bind(0x7f12345676c0 - i * distance, STUB_AREAS + i * STUB_AREA_SIZE) ? 1 : 0;
+    }
+    EXPECT_GE(bound, 13) << distance;
+    EXPECT_FALSE(sites.Bind(0, STUB_AREAS));
+    for (uint64_t i = 0; i < 16; i++) sites.Unbind(STUB_AREAS + i * STUB_AREA_SIZE);
+  }
+}
+
 // ---- abuse
 
 

@@ -250,8 +250,7 @@ void StubProcess::OnBases(HostThread& thread, uint64_t fs_base) {
 
 void StubProcess::Bind(HostThread& thread, uint64_t fs_base) {
   if (thread.bound || sites_.empty() || UnbindOthers(thread, fs_base)) return;
-  thread.bound = true;
-  sites_.Bind(fs_base, thread.area().remote);
+  thread.bound = sites_.Bind(fs_base, thread.area().remote);
 }
 
 bool StubProcess::CountCall(uint64_t ip, bool* warm) {

@@ -25,6 +25,8 @@ constexpr int64_t kAsk = 10'000;            // ns after which to look for a noti
 constexpr int64_t kNotified = 50'000;       // ns to wake the thread after it, on another processor
 constexpr int64_t kGap = 30'000;            // ns that looking once takes only if somebody else has run
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
+constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else: trapped they take longer
+constexpr int64_t kBusy = 200'000;          // ns that kQuickCalls take then
 constexpr uint32_t kSpins = 6000;           // of a thread, at some 40 ns; the gofer is mostly quicker
 
 int most_watchers = 0;
@@ -48,22 +50,24 @@ void Watch::OnNotification() {
   last_call_ = now;
 }
 
-void Watch::MaybeEnter(int threads) {
-  if (RunningThreads::All() != threads) return;
+void Watch::MaybeEnter(StubProcess& own, int threads) {
+  const int all = RunningThreads::All(), others = all - threads;
+  // Others of the own stub will be watched as soon as they make a call, and all make many.
+  if (others > 0 && (own.receiver().outstanding.count() != all || last_call_ - first_call_ > kBusy)) return;
   calls_ = 0;
-  if (base::HostLoad::IdleProcessors() < 1) return;
+  if (base::HostLoad::IdleProcessors() + others < 1) return;
   if (watchers.fetch_add(1) >= most_watchers) {
     watchers.fetch_sub(1);
     return;
   }
   served_ = 0;
-  credit_ = kMoving;
+  credit_ = kMoving + others * kNotified;
   crowded_since_ = 0;
   // The last to notify did so on this processor. There they stay, or their wake-up would bring them along.
   processor_ = sched_getcpu();
-  cpu_set_t others = base::Affinity::Processors();
-  CPU_CLR(processor_, &others);
-  base::Affinity::SetOwn(others);
+  cpu_set_t elsewhere = base::Affinity::Processors();
+  CPU_CLR(processor_, &elsewhere);
+  base::Affinity::SetOwn(elsewhere);
 }
 
 void Watch::Add(const RefPtr<StubProcess>& stub, HostThread& thread) {
@@ -125,17 +129,23 @@ bool Watch::WorthLooking(StubProcess& own) {
     }
     i++;
   }
-  // Others of the own stub may have something to say. Other stubs have workers of their own for that.
-  return any_runs && own.receiver().outstanding.count() <= of_own_stub;
+  return any_runs;
 }
 
+// Whether several threads want to run for long and would do better apart, on several processors: others than those watched,
+// or these when they do more than making calls.
 bool Watch::IsCrowded(int64_t now) {
-  if (RunningThreads::All() == 1) {
-    crowded_since_ = 0;
-  } else if (crowded_since_ == 0) {
-    crowded_since_ = now;
+  const int all = RunningThreads::All();
+  if (all <= 1 || crowded_since_ == 0) {
+    crowded_since_ = all <= 1 ? 0 : now;
+    served_before_ = served_;
+    return false;
   }
-  return crowded_since_ != 0 && now - crowded_since_ > kCrowded;
+  if (now - crowded_since_ < kCrowded) return false;
+  const bool busy = served_ - served_before_ >= kCrowded / kBusyCall;
+  crowded_since_ = now;
+  served_before_ = served_;
+  return !busy || all > static_cast<int>(threads_.size());
 }
 
 // Leaves the index of the thread in next_.

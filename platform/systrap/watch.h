@@ -9,7 +9,8 @@
 //   - when no call comes for longer than what was saved so far is worth, or too many that are not
 //     posted (from other places than those replaced, and faults),
 //   - when all calls are blocked: waking a thread up is cheap on one processor only,
-//   - when several threads want to run for long, or the worker does not get the processor for itself,
+//   - when several threads want to run for long, unless they do little but making calls, or the worker
+//     does not get the processor for itself,
 // and each time it did not pay the pause until the next attempt is twice as long.
 //
 // Belongs to one worker. Not under the kernel lock.
@@ -31,9 +32,9 @@ class Watch {
   void OnNotification();
   // Whether enough were served in short time to begin.
   bool IsDue() const { return !watching() && calls_ >= kQuickCalls && last_call_ >= not_before_; }
-  // Begins if nobody runs but `threads` that are about to go on, and a processor is idle: the worker
-  // moves there.
-  void MaybeEnter(int threads);
+  // Begins if nobody runs but `threads` that are about to go on, or other threads of the own stub which
+  // make many calls, too, and a processor is idle: the worker moves there.
+  void MaybeEnter(StubProcess& own, int threads);
   bool watching() const { return processor_ >= 0; }
   // The stopped thread, which is about to go on, is watched from now on; only while watching.
   void Add(const RefPtr<StubProcess>& stub, HostThread& thread);
@@ -72,6 +73,7 @@ class Watch {
   int served_ = 0;
   int64_t credit_ = 0;  // ns that may still be wasted
   int64_t crowded_since_ = 0;  // several threads want to run; 0: no
+  int served_before_ = 0;      // that
   int64_t pause_ = 0, not_before_ = 0;
 };
 

@@ -211,7 +211,7 @@ void Worker::MaybeWatch() {
     if (thread == nullptr || !thread->bound || thread->watch != nullptr) return;
     caller_goes_on |= thread == stub_->last_thread();
   }
-  if (caller_goes_on) watch_.MaybeEnter(static_cast<int>(replies_.size()));
+  if (caller_goes_on) watch_.MaybeEnter(*stub_, static_cast<int>(replies_.size()));
 }
 
 void Worker::FlushReplies() {
