@@ -175,7 +175,7 @@ class Code {
   int size_ = 0;
 };
 
-constexpr int kLookup = 5 + 7 + 3 + 3 + 7 + 2 + 7 + 7 + 5;
+constexpr int kProbe = 3 + 7 + 2, kLookup = 5 + 7 + 3 + 3 + 7 + 2 + kProbe + 7 + 7 + 5;
 
 }  // namespace
 
@@ -196,8 +196,12 @@ void CallSites::WriteTrampoline(int index) const {
   code.Bytes({0xc1, 0xe1, 0x04});                          // shl $4, %ecx
   code.Bytes({0x4c, 0x39, 0x99});                          // cmp %r11, table(%rcx)
   code.Word(STUB_TABLE + STUB_TABLE_THREADS);
+  code.Bytes({0x74, kProbe});                              // je found
+  code.Bytes({0x83, 0xf1, sizeof(ThreadEntry)});           // xor $16, %ecx: its other place
+  code.Bytes({0x4c, 0x39, 0x99});                          // cmp %r11, table(%rcx)
+  code.Word(STUB_TABLE + STUB_TABLE_THREADS);
   code.Bytes({0x75, static_cast<uint8_t>(layout.call - (code.size() + 2))});  // jne call
-  code.Bytes({0x4c, 0x8b, 0x99});                          // mov table+8(%rcx), %r11
+  code.Bytes({0x4c, 0x8b, 0x99});                          // found: mov table+8(%rcx), %r11
   code.Word(STUB_TABLE + STUB_TABLE_THREADS + 8);
   code.Bytes({0x48, 0x8d, 0x0d});                          // lea after(%rip), %rcx
   code.Word(layout.after - (code.size() + 4));
@@ -250,16 +254,21 @@ void CallSites::ClearThreads() {
 
 bool CallSites::Bind(uint64_t fs_base, uint64_t area) {
   if (count_ == 0 || fs_base == 0) return false;
-  char* entry = local_ + STUB_SLOT_TABLE + STUB_TABLE_THREADS + sizeof(ThreadEntry) * Hash(fs_base);
-  ThreadEntry old;
-  memcpy(&old, entry, sizeof old);
+  char* entries = local_ + STUB_SLOT_TABLE + STUB_TABLE_THREADS;
   const uint64_t header = area + STUB_AREA_HEADER;
-  if (old.fs_base == fs_base && old.header == header) return true;
-  if (old.fs_base != kNoThread && old.fs_base != fs_base && old.fs_base != 0) return false;
+  char* free = nullptr;
+  for (uint32_t place : {Hash(fs_base), Hash(fs_base) ^ 1}) {
+    char* at = entries + sizeof(ThreadEntry) * place;
+    ThreadEntry old;
+    memcpy(&old, at, sizeof old);
+    if (old.fs_base == fs_base && old.header == header) return true;
+    if (free == nullptr && (old.fs_base == fs_base || old.fs_base == kNoThread)) free = at;
+  }
+  if (free == nullptr) return false;
   // A reader sees no pair that never was.
-  Store(entry, kNoThread);
-  Store(entry + 8, header);
-  Store(entry, fs_base);
+  Store(free, kNoThread);
+  Store(free + 8, header);
+  Store(free, fs_base);
   return true;
 }
 

@@ -57,8 +57,8 @@ class CallSites {
   void CopyFrom(const CallSites& other);
   void Clear();
 
-  // The thread with this fs_base has that area. There must be no other. False when another thread is in
-  // its place, which may be so for some of many.
+  // The thread with this fs_base has that area. There must be no other. False when others are in
+  // its two places, which may be so for a few of many.
   bool Bind(uint64_t fs_base, uint64_t area);
   void Unbind(uint64_t area);
 

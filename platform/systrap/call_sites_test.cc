@@ -411,7 +411,7 @@ TEST(CallSites, NeighboursFindTheirAreas) {
     for (uint64_t i = 0; i < 16; i++) {
       bound += sites.Bind(0x7f12345676c0 - i * distance, STUB_AREAS + i * STUB_AREA_SIZE) ? 1 : 0;
     }
-    EXPECT_GE(bound, 13) << distance;
+    EXPECT_EQ(bound, 16) << distance;
     EXPECT_FALSE(sites.Bind(0, STUB_AREAS));
     for (uint64_t i = 0; i < 16; i++) sites.Unbind(STUB_AREAS + i * STUB_AREA_SIZE);
   }

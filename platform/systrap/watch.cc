@@ -15,6 +15,7 @@ namespace platform::systrap {
 namespace {
 
 constexpr int64_t kFirstPause = 1'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
+constexpr int64_t kFirstSeveralPause = 4'000'000, kLongestSeveralPause = 128'000'000;
 constexpr int kPaid = 100;  // calls after which having watched was right
 
 constexpr int64_t kPatience = 40'000;       // ns to look for a call, and longer on credit:
@@ -53,7 +54,8 @@ void Watch::OnNotification() {
 void Watch::MaybeEnter(StubProcess& own, int threads) {
   const int all = RunningThreads::All(), others = all - threads;
   // Others of the own stub will be watched as soon as they make a call, and all make many.
-  if (others > 0 && (own.receiver().outstanding.count() != all || last_call_ - first_call_ > kBusy)) return;
+  const bool busy = own.receiver().outstanding.count() == all && last_call_ - first_call_ < kBusy;
+  if (others > 0 && (!busy || last_call_ < not_several_before_)) return;
   calls_ = 0;
   if (base::HostLoad::IdleProcessors() + others < 1) return;
   if (watchers.fetch_add(1) >= most_watchers) {
@@ -145,7 +147,11 @@ bool Watch::IsCrowded(int64_t now) {
   const bool busy = served_ - served_before_ >= kCrowded / kBusyCall;
   crowded_since_ = now;
   served_before_ = served_;
-  return !busy || all > static_cast<int>(threads_.size());
+  const bool crowded = !busy || all > static_cast<int>(threads_.size());
+  // A thread that computes shared its processor for so long, to no good.
+  several_pause_ = crowded ? std::clamp(2 * several_pause_, kFirstSeveralPause, kLongestSeveralPause) : 0;
+  not_several_before_ = now + several_pause_;
+  return crowded;
 }
 
 // Leaves the index of the thread in next_.

@@ -75,6 +75,8 @@ class Watch {
   int64_t crowded_since_ = 0;  // several threads want to run; 0: no
   int served_before_ = 0;      // that
   int64_t pause_ = 0, not_before_ = 0;
+  // Likewise, until the next attempt with several threads that run.
+  int64_t several_pause_ = 0, not_several_before_ = 0;
 };
 
 }  // namespace platform::systrap
