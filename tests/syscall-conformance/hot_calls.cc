@@ -216,6 +216,45 @@ TEST(HotCalls, ProcessesHandOverInSpiteOfSignals) {
   EXPECT_LT(highest_ip, reinterpret_cast<uintptr_t>(&etext));
 }
 
+// Threads of one process that make calls all the time, at the same time, some of them with something to do in between.
+TEST(HotCalls, ManyThreadsCallAtOnce) {
+  ScopedHandler handler(SIGUSR1, NoteInstructionPointer, SA_RESTART | SA_SIGINFO);
+  handled = 0;
+  lowest_ip = ~uintptr_t{0};
+  highest_ip = 0;
+  constexpr int kThreads = 6;
+  TempFile files[kThreads];
+  std::atomic<int> running = kThreads;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; t++) {
+    threads.emplace_back([&, t] {
+      const long tid = GetTid();
+      for (uint64_t i = 0; i < 2 * kMany; i++) {
+        ASSERT_EQ(pwrite(files[t].fd(), &i, sizeof i, 0), static_cast<ssize_t>(sizeof i));
+        uint64_t back = 0;
+        ASSERT_EQ(pread(files[t].fd(), &back, sizeof back, 0), static_cast<ssize_t>(sizeof back));
+        ASSERT_EQ(back, i);
+        if (i % 16 == 0) {
+          ASSERT_EQ(GetTid(), tid);
+        }
+        if (t % 3 == 2 && i % 200 == 0) {
+          for (int j = 0; j < 300000; j++) asm volatile("");
+        }
+      }
+      running--;
+    });
+  }
+  // ESRCH when one has ended already.
+  for (int i = 0; running > 0; i++) {
+    (void)pthread_kill(threads[static_cast<size_t>(i) % kThreads].native_handle(), SIGUSR1);
+    usleep(300);
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_GT(handled, 0);
+  EXPECT_GE(lowest_ip, reinterpret_cast<uintptr_t>(&__executable_start));
+  EXPECT_LT(highest_ip, reinterpret_cast<uintptr_t>(&etext));
+}
+
 // More of them than processors, some of which end in the middle of it.
 TEST(HotCalls, ManyHandOverAtOnce) {
   constexpr int kPairs = 6;
