@@ -55,7 +55,9 @@ const Event& SystrapContext::Run(AddressSpace& space) {
     const bool load_bases = thread_->frame == 0 || registers_.fs_base != loaded_fs_base_ ||
                             registers_.gs_base != loaded_gs_base_;
     // Signal handlers begin with the initial FPU state.
-    if (fpu_dirty_ && fpu_ == nullptr && thread_->frame != 0) fpu_dirty_ = !ResetFpu(area, thread_->frame);
+    if (fpu_dirty_ && fpu_ == nullptr && thread_->frame != 0) {
+      fpu_dirty_ = !ResetFpu(area, thread_->frame);
+    }
     if (fpu_dirty_ || thread_->frame == 0) {
       WriteFrame(area, registers_, Fpu());
       thread_->frame = StandardFrameOffset();

@@ -112,13 +112,12 @@ StubCallAnswered:
         jmp     *STUB_CALL_RETURN(%r11)
 1:      mov     STUB_CALL_SPINS(%r11), %ecx  // once: the Sentry may set it to 0 at any time
         test    %ecx, %ecx
-        jnz     2f
+        jnz     post
         .globl StubCallFallback
 StubCallFallback:
         mov     STUB_CALL_RETURN(%r11), %rcx
         sub     $2, %rcx
         jmp     *%rcx
-2:
 post:   mov     %eax, STUB_CALL_NR(%r11)
         mov     %rdi, STUB_CALL_ARGS(%r11)
         mov     %rsi, STUB_CALL_ARGS+8(%r11)

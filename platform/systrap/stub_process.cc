@@ -317,16 +317,18 @@ void StubProcess::LeaveThread(HostThread& thread) {
   thread.context = nullptr;
   Unbind(thread);
   if (dead()) return;
-  if (thread.state == HostThread::State::kStopped && thread.at_doorbell && !thread.posted) return FreeThread(thread);
+  const bool stopped = thread.state == HostThread::State::kStopped && !thread.posted;
+  if (stopped && thread.at_doorbell) return FreeThread(thread);
   // The signal is delivered at the return of the system call; the handler's doorbell then frees the
   // thread. One that has posted its doorbell parks there.
-  if (thread.posted) SayBlocked(thread.area());
-  const bool in_system_call = thread.state == HostThread::State::kStopped && !thread.posted;
-  if (thread.posted.exchange(false)) receiver_.outstanding.Add(1);
+  if (thread.posted.exchange(false)) {
+    receiver_.outstanding.Add(1);
+    SayBlocked(thread.area());
+  }
   thread.state = HostThread::State::kLeaving;
   thread.leave_attempts = 0;
   Signal(thread);
-  if (in_system_call) QueueReply(*this, &thread, std::exchange(thread.notification, 0), -EINTR);
+  if (stopped) QueueReply(*this, &thread, std::exchange(thread.notification, 0), -EINTR);
 }
 
 // ---- notifications
@@ -404,7 +406,8 @@ void StubProcess::OnNotification(const seccomp_notif& n) {
     return;
   }
   // One that parks there has posted its doorbell, and nobody took it.
-  thread->at_doorbell = AtSite(n, StubDoorbellSite, STUB_DOORBELL) || AtSite(n, StubDoorbellSite, STUB_PARK);
+  thread->at_doorbell =
+      AtSite(n, StubDoorbellSite, STUB_DOORBELL) || AtSite(n, StubDoorbellSite, STUB_PARK);
   thread->frame = 0;
   if (thread->at_doorbell) {
     // The application may jump to the doorbell with anything in its registers.

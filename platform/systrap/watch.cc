@@ -15,7 +15,7 @@ namespace platform::systrap {
 namespace {
 
 constexpr int64_t kFirstPause = 1'000'000, kLongestPause = 16'000'000;  // ns after it did not pay
-constexpr int64_t kFirstSeveralPause = 4'000'000, kLongestSeveralPause = 128'000'000;
+constexpr int64_t kFirstSeveralPause = 4'000'000, kLongestSeveralPause = 128'000'000;  // ns, likewise
 constexpr int kPaid = 100;  // calls after which having watched was right
 
 constexpr int64_t kPatience = 40'000;       // ns to look for a call, and longer on credit:
@@ -26,7 +26,7 @@ constexpr int64_t kAsk = 10'000;            // ns after which to look for a noti
 constexpr int64_t kNotified = 50'000;       // ns to wake the thread after it, on another processor
 constexpr int64_t kGap = 30'000;            // ns that looking once takes only if somebody else has run
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
-constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else: trapped they take longer
+constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else; trapped it is more
 constexpr int64_t kBusy = 200'000;          // ns that kQuickCalls take then
 constexpr uint32_t kSpins = 6000;           // of a thread, at some 40 ns; the gofer is mostly quicker
 
@@ -65,7 +65,8 @@ void Watch::MaybeEnter(StubProcess& own, int threads) {
   served_ = 0;
   credit_ = kMoving + others * kNotified;
   crowded_since_ = 0;
-  // The last to notify did so on this processor. There they stay, or their wake-up would bring them along.
+  // The last to notify did so on this processor. There they stay, or their wake-up would bring them
+  // along.
   processor_ = sched_getcpu();
   cpu_set_t elsewhere = base::Affinity::Processors();
   CPU_CLR(processor_, &elsewhere);
@@ -114,7 +115,6 @@ HostThread* Watch::Look(StubProcess& own) {
 }
 
 bool Watch::WorthLooking(StubProcess& own) {
-  int of_own_stub = 0;
   bool any_runs = false;
   answered_ = false;
   for (size_t i = 0; i < threads_.size();) {
@@ -125,17 +125,14 @@ bool Watch::WorthLooking(StubProcess& own) {
       continue;
     }
     any_runs |= stub->receiver().outstanding.count() > 0;
-    if (stub.get() == &own) {
-      of_own_stub++;
-      answered_ |= thread->answered;
-    }
+    answered_ |= stub.get() == &own && thread->answered;
     i++;
   }
   return any_runs;
 }
 
-// Whether several threads want to run for long and would do better apart, on several processors: others than those watched,
-// or these when they do more than making calls.
+// Whether several threads want to run for long and would do better apart, on several processors:
+// others than those watched, or these when they do more than making calls.
 bool Watch::IsCrowded(int64_t now) {
   const int all = RunningThreads::All();
   if (all <= 1 || crowded_since_ == 0) {

@@ -32,8 +32,8 @@ class Watch {
   void OnNotification();
   // Whether enough were served in short time to begin.
   bool IsDue() const { return !watching() && calls_ >= kQuickCalls && last_call_ >= not_before_; }
-  // Begins if nobody runs but `threads` that are about to go on, or other threads of the own stub which
-  // make many calls, too, and a processor is idle: the worker moves there.
+  // Begins if nobody runs but `threads` that are about to go on, or other threads of the own stub
+  // which make many calls, too, and a processor is idle: the worker moves there.
   void MaybeEnter(StubProcess& own, int threads);
   bool watching() const { return processor_ >= 0; }
   // The stopped thread, which is about to go on, is watched from now on; only while watching.
@@ -54,9 +54,9 @@ class Watch {
   };
   enum class Found { kCall, kNotification, kNothing };
 
-  static constexpr int kQuickCalls = 32;  // to begin, within
+  static constexpr int kQuickCalls = 32;      // to begin, within
   static constexpr int64_t kQuick = 500'000;  // ns
-  static constexpr size_t kMost = 8;      // threads
+  static constexpr size_t kMost = 8;          // threads
 
   bool WorthLooking(StubProcess& own);
   Found WaitForCall(StubProcess& own);
@@ -65,10 +65,10 @@ class Watch {
   void Forget(const Watched& watched);
 
   absl::InlinedVector<Watched, 2> threads_;
-  size_t next_ = 0;     // whom to look at first
-  int processor_ = -1;  // where they stay; -1: not watching
+  size_t next_ = 0;        // whom to look at first
+  int processor_ = -1;     // where they stay; -1: not watching
   bool answered_ = false;  // one of the own stub is about to ask for its result
-  int calls_ = 0;  // since
+  int calls_ = 0;          // notifications since
   int64_t first_call_ = 0, last_call_ = 0;
   int served_ = 0;
   int64_t credit_ = 0;  // ns that may still be wasted
