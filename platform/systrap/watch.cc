@@ -28,16 +28,27 @@ constexpr int64_t kGap = 30'000;            // ns that looking once takes only i
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
 constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else; trapped it is more
 constexpr int64_t kBusy = 200'000;          // ns that kQuickCalls take then
-constexpr uint32_t kSpins = 6000;           // of a thread, at some 40 ns; the gofer is mostly quicker
+constexpr int64_t kWait = 300'000;          // ns that a thread waits for its result awake; the gofer is mostly quicker
 
 int most_watchers = 0;
+uint32_t spins = 0;  // in kWait
 std::atomic<int> watchers{0};
+
+// A pause takes 13 ns on one processor and 40 on another.
+uint32_t SpinsIn(int64_t ns) {
+  constexpr int kTries = 200;
+  const int64_t start = base::TickNow();
+  for (int i = 0; i < kTries; i++) __builtin_ia32_pause();
+  const int64_t took = std::max<int64_t>(base::TickNow() - start, kTries);
+  return static_cast<uint32_t>(ns * kTries / took);
+}
 
 }  // namespace
 
 void Watch::Configure(bool allowed) {
   // Never more than half of the machine, and none of a single processor.
   most_watchers = allowed ? CPU_COUNT(&base::Affinity::Processors()) / 2 : 0;
+  if (most_watchers > 0) spins = SpinsIn(kWait);
 }
 
 void Watch::OnNotification() {
@@ -79,7 +90,7 @@ void Watch::Add(const RefPtr<StubProcess>& stub, HostThread& thread) {
   if (!thread.watch.compare_exchange_strong(nobody, this)) return;
   thread.watched_on = processor_;
   threads_.push_back({stub, &thread, thread.area()});
-  SetSpins(thread.area(), kSpins);
+  SetSpins(thread.area(), spins);
   Placement::Pin(thread.tid, processor_);
 }
 
