@@ -68,7 +68,7 @@ void Watch::MaybeEnter(StubProcess& own, int threads) {
   const bool busy = own.receiver().outstanding.count() == all && last_call_ - first_call_ < kBusy;
   if (others > 0 && (!busy || last_call_ < not_several_before_)) return;
   calls_ = 0;
-  if (base::HostLoad::IdleProcessors() + others < 1) return;
+  if (base::HostLoad::IdleProcessors() < 1 - others) return;
   if (watchers.fetch_add(1) >= most_watchers) {
     watchers.fetch_sub(1);
     return;
