@@ -494,12 +494,13 @@ TEST_P(CallSitesTest, ScribblesOnPostedCalls) {
       CHECK_OK(calls.space().Map(kCode + kPage, kPage, guest.memory_fd(), 2 * kPage,
                                  PROT_READ | PROT_EXEC, false));
       auto other = guest.NewContext(kCode + kPage);
-      std::atomic<bool> done = false;
+      bool done = false;
+      Fiber* self = Fiber::Current();
       Fiber::Start([&] {
         while (other->Run(calls.space()).kind == Kind::kSyscall) {
         }
         done = true;
-        done.notify_all();
+        self->Unpark();
       });
       for (int i = 0; i < 3000; i++) {
         Event event = calls.context().Run(calls.space());
@@ -507,8 +508,7 @@ TEST_P(CallSitesTest, ScribblesOnPostedCalls) {
         calls.context().SetResult(static_cast<int64_t>(event.args[0]));
       }
       other->Interrupt();
-      KernelLock::Unlocked unlocked;
-      Guest::Await(done);
+      while (!done) Fiber::Park();
     }
     Counting calls(guest, kCountCalls, kCallReturn);
     EXPECT_EQ(calls.RunCalls(100).kind, Kind::kSyscall);

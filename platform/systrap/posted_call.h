@@ -43,13 +43,16 @@ inline bool HasPosted(const StubArea& area) {
 }
 
 // The thread shall post its calls and look so many times whether they are done before it parks; 0:
-// it shall not post. The thread is stopped, or shall stop posting.
+// it shall not post. It may be waiting for a result meanwhile.
 inline void SetSpins(const StubArea& area, uint32_t spins) {
-  // What a thread left that ended while it waited.
-  if (spins != 0) CallState(area).store(STUB_CALL_FREE, std::memory_order_relaxed);
   std::atomic_ref<uint32_t>(
       *reinterpret_cast<uint32_t*>(area.local + STUB_AREA_HEADER + STUB_CALL_SPINS))
       .store(spins, std::memory_order_release);
+}
+
+// Whoever had the area may have left while it waited.
+inline void ForgetPosted(const StubArea& area) {
+  CallState(area).store(STUB_CALL_FREE, std::memory_order_relaxed);
 }
 
 inline PostedCall ReadPosted(const StubArea& area) {

@@ -136,10 +136,12 @@ StubCallPosted:
         pause
         dec     %ecx
         jnz     3b
-4:      mov     $STUB_CALL_PARKED, %ecx
-        xchg    %ecx, STUB_CALL_STATE(%r11)
-        cmp     $STUB_CALL_DONE, %ecx
-        je      5f
+4:      mov     STUB_CALL_STATE(%r11), %eax
+        cmp     $STUB_CALL_DONE, %eax
+        je      5f                      // and DONE it stays, for who interrupts it before it has the result
+        mov     $STUB_CALL_PARKED, %ecx
+        lock cmpxchg %ecx, STUB_CALL_STATE(%r11)
+        jne     4b
         mov     $STUB_PARK, %eax
         mov     STUB_CALL_RETURN(%r11), %rcx
         sub     $2, %rcx
@@ -173,8 +175,6 @@ StubCallYielded:
         mov     STUB_CALL_RBX(%r11), %rbx
         .globl StubCallUnblocked
 StubCallUnblocked:
-        cmpl    $STUB_CALL_DONE, STUB_CALL_STATE(%r11)
-        je      5b
         jmp     4b
         .globl StubCallEnd
 StubCallEnd:

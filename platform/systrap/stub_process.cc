@@ -308,6 +308,7 @@ bool StubProcess::CheckSignals(int64_t now_ns, int64_t patience_ns) {
 void StubProcess::FreeThread(HostThread& thread) {
   thread.context = nullptr;
   thread.state = HostThread::State::kIdle;
+  ForgetPosted(thread.area());
   Unbind(thread);
   WakeWaiters(spawn_waiters_);
   if (retired_) MaybeRecycle();
