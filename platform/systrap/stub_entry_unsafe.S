@@ -157,8 +157,6 @@ StubCallDone:
         .globl StubCallBlocked
 StubCallBlocked:
         mov     %r11, %rbx
-        .globl StubCallYields
-StubCallYields:
 7:      mov     $24, %eax               // sched_yield
         syscall
         .globl StubYieldSite
@@ -170,8 +168,6 @@ StubYieldSite:
         decl    STUB_CALL_YIELDS(%rbx)
         jnz     7b
 8:      mov     %rbx, %r11
-        .globl StubCallYielded
-StubCallYielded:
         mov     STUB_CALL_RBX(%r11), %rbx
         .globl StubCallUnblocked
 StubCallUnblocked:

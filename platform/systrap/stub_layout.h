@@ -174,10 +174,8 @@ extern char StubCallAnswered[];
 extern char StubCallFallback[];
 extern char StubCallPosted[];
 extern char StubCallDone[];
-extern char StubCallBlocked[];    // from here on rbx is kept in the area,
-extern char StubCallYields[];     // from here on r11 is not the header but rbx is,
-extern char StubCallYielded[];    // both are,
-extern char StubCallUnblocked[];  // and all is as before
+extern char StubCallBlocked[];    // from here on rbx is kept in the area, and is the header,
+extern char StubCallUnblocked[];  // until here
 extern char StubCallEnd[];
 [[noreturn]] void StubZygoteMain();
 // Maps the stub region and goes to `entry` (an address in it). Not part of the stub.
