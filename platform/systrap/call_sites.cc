@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstring>
 
+#include "platform/systrap/posted_call.h"
+
 namespace platform::systrap {
 
 namespace {
@@ -329,13 +331,13 @@ bool CallSites::Normalise(const StubArea& area, bool taken, Registers& registers
       return GoOn(trampoline, registers);
     }
     posted = registers.rip >= StubAddress(StubCallPosted);
-    if (registers.rip >= StubAddress(StubCallBlocked) && registers.rip < StubAddress(StubCallUnblocked)) {
+    if (registers.rip >= StubAddress(StubCallBlocked) &&
+        registers.rip < StubAddress(StubCallUnblocked)) {
       registers.rbx = field(STUB_CALL_RBX);
     }
   }
   if (posted) {
-    std::atomic_ref<uint32_t> state(*reinterpret_cast<uint32_t*>(header + STUB_CALL_STATE));
-    uint32_t now = state.exchange(STUB_CALL_FREE);
+    const uint32_t now = CallState(area).exchange(STUB_CALL_FREE);
     if (now == STUB_CALL_DONE) registers.rax = field(STUB_CALL_RESULT);
     if (now == STUB_CALL_DONE || taken) return GoOn(trampoline, registers);
     registers.rax = field(STUB_CALL_NR, uint32_t{});

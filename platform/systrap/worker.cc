@@ -215,27 +215,23 @@ void Worker::MaybeWatch() {
 }
 
 void Worker::FlushReplies() {
-  if (replies_.empty()) return;
   for (PendingReply& reply : replies_) {
-    HostThread* thread = reply.thread;
-    if (thread != nullptr && watch_.watching()) watch_.Add(reply.stub, *thread);
-    const int watched_on = thread != nullptr ? thread->watched_on.load() : -1;
-    if (watched_on >= 0) {
-      thread->placement.ResumeAt(watched_on);
-    } else if (thread != nullptr) {
+    int pinned = -1;
+    if (HostThread* thread = reply.thread; thread != nullptr) {
+      if (watch_.watching()) watch_.Add(reply.stub, *thread);
+      int processor = thread->watched_on;
       // Only who made the call: whom it woke will probably go on when the caller sleeps.
-      const int elsewhere = thread == stub_->last_thread() ? Placement::Elsewhere() : -1;
-      if (elsewhere >= 0) {
-        // It is woken there, and may then run anywhere again.
-        Placement::Pin(thread->tid, elsewhere);
-        thread->placement.ResumeAt(elsewhere);
-        SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
-        Placement::Release(thread->tid);
-        continue;
+      if (processor < 0 && thread == stub_->last_thread()) processor = pinned = Placement::Elsewhere();
+      // It is woken there, and may then run anywhere again.
+      if (pinned >= 0) Placement::Pin(thread->tid, pinned);
+      if (processor >= 0) {
+        thread->placement.ResumeAt(processor);
+      } else {
+        thread->placement.Resume();
       }
-      thread->placement.Resume();
     }
     SendReply(*reply.stub, reply.id, reply.value, reply.carry_on);
+    if (pinned >= 0) Placement::Release(reply.thread->tid);
   }
   replies_.clear();
 }
