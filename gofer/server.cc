@@ -193,7 +193,6 @@ Result<Server::Names> Server::TakeNames(Reader& in, size_t count) {
     if (!name) return Malformed();
     names.push_back(*name);
   }
-  if (!Finished(in)) return Malformed();
   for (std::string_view name : names) {
     if (!ValidName(name)) return Errno::kEINVAL;
   }

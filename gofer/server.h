@@ -90,10 +90,10 @@ class Server {
   Errno Malformed();
   // Registers `path` as a node like `parent`'s children and tells its attributes.
   Result<WireNode> AddNode(const Node& parent, Fd path);
-  // `count` names and nothing behind them. EPROTO for what does not parse, EINVAL for what can be no name.
+  // `count` names. EPROTO for what does not parse, EINVAL for what can be no name.
   using Names = absl::InlinedVector<std::string_view, 8>;
   Result<Names> TakeNames(Reader& in, size_t count);
-  // Takes a FilesRequest and visits each file that it names: visit(directory, name).
+  // Takes FilesRequests and visits each file that they name, `most` at the most: visit(directory or why there is none, name).
   template <class Visit>
   Result<void> ForEachFile(const Node& from, Reader& in, size_t most, Visit visit);
   // Whether everything was read; otherwise the message is malformed.

@@ -319,6 +319,11 @@ TEST_F(ServerTest, MalformedFramesEndTheService) {
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{0, 0})));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{2, 0}, "one")));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kOpenFiles, root, FilesRequest{kMaxOpenFiles + 1, 0}) + std::string(200, '\0')));
+  // Too many in all, and half a request behind a whole one.
+  std::string one = maker.Frame(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "one"), more = one;
+  for (size_t i = 0; i < kMaxOpenFiles; i++) more += one.substr(sizeof(RequestHeader));
+  EXPECT_TRUE(ends(more));
+  EXPECT_TRUE(ends(one + one.substr(sizeof(RequestHeader), sizeof(FilesRequest) - 1)));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kStatFiles, root, FilesRequest{kMaxStatFiles + 1, 0}) + std::string(600, '\0')));
   EXPECT_TRUE(ends(maker.Frame(Opcode::kListTrees, root, ListTreesRequest{kMaxListTrees + 1, 0, 0, kAll}) + std::string(200, '\0')));
   EXPECT_TRUE(ends(std::string(kMaxMessage + 1, 'x')));
@@ -458,13 +463,38 @@ TEST_F(ServerTest, OpensSeveralFilesOfADirectory) {
 
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 2}, "dir", "sub", "file").As<FileReply>().attributes.size, 8u);
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 1}, "up", "top").As<FileReply>().error, Error(Errno::kENOTDIR));
-  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 2}, "up", "dir", "one").error, Error(Errno::kENOTDIR));
+  EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 2}, "up", "dir", "one").As<FileReply>().error, Error(Errno::kENOTDIR));
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 1}, "..", "top").error, Error(Errno::kEINVAL));
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "fifo").As<FileReply>().error, Error(Errno::kENXIO));
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "..").error, Error(Errno::kEINVAL));
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, root, FilesRequest{1, 0}, "dir/one").error, Error(Errno::kEINVAL));
   Handle top = client_->WalkOne(root, "top").handle;
   EXPECT_EQ(client_->Call(Opcode::kOpenFiles, top, FilesRequest{1, 0}, "x").As<FileReply>().error, Error(Errno::kENOTDIR));
+}
+
+TEST_F(ServerTest, OpensFilesOfSeveralDirectories) {
+  root_.Mkdir("dir/sub/deep");
+  root_.Write("dir/one", "1");
+  root_.Write("dir/sub/two", "22");
+  root_.Write("dir/sub/deep/three", "333");
+  Handle root = client_->Attach();
+  Handle dir = client_->WalkOne(root, "dir").handle;
+  Reply reply = client_->Call(Opcode::kOpenFiles, dir, FilesRequest{1, 1}, "sub", "two", FilesRequest{2, 2}, "sub", "deep", "three", "none",
+                              FilesRequest{2, 1}, "gone", "a", "b", FilesRequest{1, 2}, "up", "dir", "one", FilesRequest{1, 0}, "one");
+  ASSERT_EQ(reply.error, 0);
+  Reader in(reply.body.data(), reply.body.size());
+  for (Errno expected : {Errno{}, Errno{}, Errno::kENOENT, Errno::kENOENT, Errno::kENOENT, Errno::kENOTDIR, Errno{}}) {
+    EXPECT_EQ(in.Take<FileReply>()->error, Error(expected));
+  }
+  EXPECT_TRUE(in.AtEnd());
+  ASSERT_EQ(reply.more.size(), 2u);
+  struct stat st;
+  EXPECT_EQ(fstat(reply.fd.get(), &st), 0);
+  EXPECT_EQ(st.st_size, 2);
+  EXPECT_EQ(fstat(reply.more[0].get(), &st), 0);
+  EXPECT_EQ(st.st_size, 3);
+  EXPECT_EQ(fstat(reply.more[1].get(), &st), 0);
+  EXPECT_EQ(st.st_size, 1);
 }
 
 TEST_F(ServerTest, TellsOfSeveralNamesOfADirectory) {

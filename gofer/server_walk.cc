@@ -45,6 +45,7 @@ Result<void> Server::Walk(Node& parent, Reader& in, Writer& out, Donated& donate
   auto request = in.Take<WalkRequest>();
   if (!request || request->count == 0 || request->count > kMaxWalkNames || request->reserved != 0) return Malformed();
   Names names = TRY(TakeNames(in, request->count));
+  if (!Finished(in)) return Malformed();
   uint32_t access = request->open_flags & ~kWalkOpen;
   bool open = (request->open_flags & kWalkOpen) != 0;
   if (!ValidAccess(access) || (!open && access != 0)) return Errno::kEINVAL;

@@ -49,8 +49,8 @@ enum class Opcode : uint16_t {
   kListXattr,   // nothing -> names, each with its NUL
   kRemoveXattr,  // XattrRequest, name -> nothing
   kSync,        // SyncRequest -> nothing
-  kOpenFiles,   // FilesRequest, path, names -> FileReply for each; descriptors (read-only) of those without an error, in order
-  kStatFiles,   // FilesRequest, path, names -> FileReply for each
+  kOpenFiles,   // FilesRequest, path, names; the next -> FileReply for each; descriptors (read-only) of those without an error, in order
+  kStatFiles,   // FilesRequest, path, names; the next -> FileReply for each
   kListTrees,   // ListTreesRequest, path, names -> WireListing, entries; then the next listing
   kListMore,    // ListMoreRequest -> what follows the last kListTrees or kListMore, in the same form; nothing at the end; no handle
   kClose,       // CloseRequest, handles; has no reply
@@ -175,9 +175,10 @@ struct [[gnu::packed]] WireDirent {
   uint8_t reserved;
 };
 
-// Names files of a directory: to open regular ones, or to tell of any. No handles are made.
+// Names files of a directory: to open regular ones, or to tell of any. No handles are made. Where the path leads nowhere, the replies for its
+// files say why.
 struct [[gnu::packed]] FilesRequest {
-  uint16_t count;  // of names; 1 to kMaxOpenFiles or kMaxStatFiles
+  uint16_t count;  // of names; at least 1, and with those of the other requests of the message up to kMaxOpenFiles or kMaxStatFiles
   uint16_t depth;  // so many names before them are the path from the handle to the directory; up to kMaxWalkNames
 };
 struct [[gnu::packed]] FileReply {

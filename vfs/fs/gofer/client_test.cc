@@ -287,6 +287,50 @@ TEST_F(ClientTest, FilesOpenedOneAfterTheOtherAreFewCalls) {
   });
 }
 
+TEST_F(ClientTest, FilesOpenedAllOverATreeAreFewCalls) {
+  for (std::string a : {"p", "q", "r", "s", "t"}) {
+    host_.Mkdir(a);
+    host_.Write(a + "/file", a);
+    for (std::string b : {"1", "2", "3"}) {
+      host_.Mkdir(a + "/" + b);
+      for (std::string c : {"x", "y"}) host_.Write(a + "/" + b + "/" + c, a + b + c);
+    }
+  }
+  Start();
+  OnFiber([&] {
+    size_t opened = 0;
+    // Lists all of a directory before it goes through it, as fts(3) does.
+    std::function<void(vfs::Inode&)> walk = [&](vfs::Inode& directory) {
+      auto description = Open(directory, O_RDONLY);
+      std::vector<std::pair<std::string, uint8_t>> entries;
+      ASSERT_TRUE((*description)->ReadDir([&](const vfs::DirectoryEntry& entry) {
+        if (entry.name != "." && entry.name != "..") entries.emplace_back(entry.name, entry.type);
+        return true;
+      }).ok());
+      for (const auto& [name, type] : entries) {
+        directory.LookupAhead(name, O_RDONLY);
+        auto child = directory.Lookup(name);
+        ASSERT_TRUE(child.ok());
+        if (type == DT_DIR) {
+          walk(**child);
+        } else {
+          std::string text = ReadAll(**Open(**child, O_RDONLY));
+          EXPECT_EQ(text.substr(text.size() - 1), name == "file" ? text : name);
+          opened++;
+        }
+      }
+    };
+    uint64_t before = calls();
+    walk(*root_);
+    EXPECT_EQ(opened, 35u);
+    EXPECT_LE(calls() - before, 20u);
+    // A change in between is seen.
+    RefPtr<vfs::Inode> t = Look("t");
+    EXPECT_TRUE(t->Unlink("file", *t->Lookup("file").value()).ok());
+    EXPECT_EQ(t->Lookup("file").error(), Errno::kENOENT);
+  });
+}
+
 TEST_F(ClientTest, FilesOpenedHereAndThereAreOpenedAlone) {
   for (int i = 0; i < 100; i++) host_.Write("f" + std::to_string(i), std::to_string(i));
   Start();

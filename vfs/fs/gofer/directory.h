@@ -41,8 +41,9 @@ class DirectoryInode final : public GoferInode {
 
   Result<void> Sync();  // fsync(2)
 
-  // Opens a file that has no handle for reading, by its name here. Where files are opened in the order of the listing, those that follow are opened
-  // with it, twice as many each time. RegularInode::AdoptFd is told of each. False when another call does as well, and none was made.
+  // Opens a file that has no handle for reading, by its name here. Where files are opened in the order of the listings, those that follow are opened
+  // with it, here and in other directories that are known, twice as many each time. RegularInode::AdoptFd is told of each. False when another call
+  // does as well, and none was made.
   Result<bool> OpenFiles(std::string_view name);
   // Lists a directory that has no handle, by its name here, and with it what follows when one goes through the tree (ListedAhead).
   Result<void> ListTrees(std::string_view name);
@@ -65,6 +66,13 @@ class DirectoryInode final : public GoferInode {
     absl::InlinedVector<std::string, 4> names;
   };
   Result<Way> FindWay();
+  class OpenWalk;
+  // By index: whether it is a regular file that is not open;
+  bool IsClosed(size_t index) const;
+  // whether the files before it are open;
+  bool OpensInOrder(size_t index);
+  // the directory that it is, if we know what that contains, or null.
+  RefPtr<DirectoryInode> ListedBelow(size_t index);
   Result<void> WalkAhead(std::span<const std::string_view> names, uint32_t open_flags);
   Result<RefPtr<GoferInode>> CreateCall(gofer::Opcode opcode, std::string_view name, std::string_view target,
                                         const vfs::CreateOptions& options, uint32_t mode);
@@ -74,7 +82,7 @@ class DirectoryInode final : public GoferInode {
 
   std::unique_ptr<Contents> contents_;  // null: not all names are known
   uint64_t changes_ = 0;                // by us, so that a listing of several calls knows whether it is whole
-  size_t next_to_open_ = 0;             // where in the listing the last call of OpenFiles ended
+  size_t next_to_open_ = 0;             // where in the listing OpenFiles has come
   size_t stat_run_ = 0;                 // how many the last call of StatFiles was to ask for
 };
 

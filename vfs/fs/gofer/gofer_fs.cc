@@ -23,6 +23,7 @@ GoferFileSystem::~GoferFileSystem() {
   connection_->ForgetPosted(this);
   ahead_.clear();
   opened_.clear();
+  entered_.clear();
   root_.reset();
 }
 
@@ -74,10 +75,22 @@ bool GoferFileSystem::MayKeep(const WireAttributes& attributes) const {
   return (attributes.nlink == 1 || S_ISDIR(attributes.mode)) && Find({attributes.dev, attributes.ino}) == nullptr;
 }
 
-void GoferFileSystem::KeepOpened(RefPtr<GoferInode> inode) {
-  constexpr size_t kMaxOpened = 2 * gofer::kMaxOpenFiles;
-  opened_.push_back(std::move(inode));
-  if (opened_.size() > kMaxOpened) opened_.pop_front();
+namespace {
+
+void KeepForAWhile(std::deque<RefPtr<GoferInode>>& kept, RefPtr<GoferInode> inode) {
+  constexpr size_t kMost = 4 * gofer::kMaxOpenFiles;
+  kept.push_back(std::move(inode));
+  if (kept.size() > kMost) kept.pop_front();
+}
+
+}  // namespace
+
+void GoferFileSystem::KeepOpened(RefPtr<GoferInode> inode) { KeepForAWhile(opened_, std::move(inode)); }
+void GoferFileSystem::KeepEntered(RefPtr<GoferInode> inode) { KeepForAWhile(entered_, std::move(inode)); }
+
+void GoferFileSystem::NoteOpened(const GoferInode& inode) {
+  auto it = std::find_if(opened_.begin(), opened_.end(), [&](const RefPtr<GoferInode>& kept) { return kept.get() == &inode; });
+  if (it != opened_.end()) opened_.erase(it);
 }
 
 size_t GoferFileSystem::NextOpenRun() {
@@ -88,7 +101,10 @@ size_t GoferFileSystem::NextOpenRun() {
 void GoferFileSystem::NoteChange() {
   changes_++;
   ahead_.clear();
+  if (opened_.empty()) return;
   opened_.clear();
+  // Who changes something after each file gains nothing from having others opened.
+  RestartOpenRun();
 }
 
 uint64_t GoferFileSystem::VisibleIno(uint64_t dev, uint64_t ino) const {

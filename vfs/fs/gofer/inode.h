@@ -47,6 +47,10 @@ class GoferFileSystem final : public vfs::FileSystem {
   std::vector<Ahead>& ahead() { return ahead_; }
   // Files that were opened before anybody asked (DirectoryInode::OpenFiles): their inodes stay for a while, to be found by the lookups.
   void KeepOpened(RefPtr<GoferInode> inode);
+  // Somebody uses it now.
+  void NoteOpened(const GoferInode& inode);
+  // Directories that were met on the way there: likewise, since they know what they contain.
+  void KeepEntered(RefPtr<GoferInode> inode);
   // How many to open in one call: twice as many each time, in whatever directory, as long as each that is opened is the next of its directory.
   size_t NextOpenRun();
   void RestartOpenRun() { open_run_ = 0; }
@@ -76,7 +80,7 @@ class GoferFileSystem final : public vfs::FileSystem {
   absl::flat_hash_map<InodeKey, GoferInode*> inodes_;  // weak
   RefPtr<GoferInode> root_;
   std::vector<Ahead> ahead_;
-  std::deque<RefPtr<GoferInode>> opened_;
+  std::deque<RefPtr<GoferInode>> opened_, entered_;
   ListedAhead listed_;
   uint64_t changes_ = 0;
   size_t open_run_ = 0;

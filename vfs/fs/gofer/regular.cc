@@ -59,6 +59,7 @@ Result<RefPtr<HostFile>> RegularInode::EnsureHostFile(Access access) {
   }
   if (!found()) return Errno::kEIO;
   RefPtr<HostFile> file = found();
+  gofer_fs().NoteOpened(*this);
   connection().host_files().Touch(*this);
   return file;
 }

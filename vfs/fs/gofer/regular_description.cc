@@ -108,7 +108,7 @@ Result<size_t> RegularDescription::ReadCached(const IoVec& to, uint64_t offset, 
 }
 
 Result<size_t> RegularDescription::ReadAt(const IoVec& to, uint64_t offset, int rwf_flags) {
-  if (to.empty()) return size_t{0};
+  if (to.empty() || inode_->KnownEnd(offset)) return size_t{0};
   size_t done = TRY(ReadCached(to, offset, rwf_flags));
   if (done == to.size() || inode_->KnownEnd(offset + done)) return done;
   if ((rwf_flags & RWF_NOWAIT) != 0 && done > 0) return done;
