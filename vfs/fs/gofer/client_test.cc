@@ -331,6 +331,37 @@ TEST_F(ClientTest, FilesOpenedAllOverATreeAreFewCalls) {
   });
 }
 
+TEST_F(ClientTest, FilesThatNobodyUsesAreRemembered) {
+  host_.Mkdir("dir");
+  for (int i = 0; i < 9; i++) host_.Write("dir/f" + std::to_string(i), "text");
+  CHECK_OK(HOST(link((host_ / "dir/f8").c_str(), (host_ / "dir/f9").c_str())));
+  Start();
+  OnFiber([&] {
+    Names(*root_);
+    RefPtr<vfs::Inode> dir = Look("dir");
+    Names(*dir);
+    for (int i = 0; i < 9; i++) EXPECT_EQ(dir->Lookup("f" + std::to_string(i)).value()->Stat()->size, 4u);
+    uint64_t before = calls();
+    for (int i = 0; i < 8; i++) EXPECT_EQ(dir->Lookup("f" + std::to_string(i)).value()->Stat()->size, 4u);
+    EXPECT_EQ(calls(), before);
+    // As we have changed them: the size through a descriptor, the mode by a call, a link that goes, the name.
+    {
+      RefPtr<vfs::Inode> file = dir->Lookup("f0").value();
+      auto description = Open(*file, O_RDWR);
+      EXPECT_TRUE(WriteText(**description, "longer text", 0).ok());
+      vfs::SetAttributes mode{.valid = vfs::SetAttributes::kMode, .mode = 0400};
+      EXPECT_TRUE(dir->Lookup("f1").value()->SetAttr(mode).ok());
+      EXPECT_TRUE(dir->Unlink("f9", *dir->Lookup("f9").value()).ok());
+      EXPECT_TRUE(dir->Rename("f2", *dir->Lookup("f2").value(), *dir, "g2", nullptr, 0).ok());
+    }
+    EXPECT_EQ(dir->Lookup("f0").value()->Stat()->size, 11u);
+    EXPECT_EQ(dir->Lookup("f1").value()->Stat()->mode & 07777, 0400u);
+    EXPECT_EQ(dir->Lookup("f8").value()->Stat()->nlink, 1u);
+    EXPECT_EQ(dir->Lookup("f2").error(), Errno::kENOENT);
+    EXPECT_EQ(dir->Lookup("g2").value()->Stat()->size, 4u);
+  });
+}
+
 TEST_F(ClientTest, FilesOpenedHereAndThereAreOpenedAlone) {
   for (int i = 0; i < 100; i++) host_.Write("f" + std::to_string(i), std::to_string(i));
   Start();

@@ -32,6 +32,17 @@ void Contents::DropAttributes() {
   attributes_ = {};
 }
 
+void Contents::CompactAttributes() {
+  std::vector<gofer::WireAttributes> left;
+  left.reserve(known_.size());
+  for (Known& known : known_) {
+    if (known.attributes == 0) continue;
+    left.push_back(attributes_[known.attributes - 1]);
+    known.attributes = static_cast<uint32_t>(left.size());
+  }
+  attributes_ = std::move(left);
+}
+
 Contents::Known* Contents::Find(std::string_view name) {
   auto it = index_.find(name);
   return it == index_.end() ? nullptr : &known_[*it];
@@ -68,8 +79,7 @@ Contents::Known* Contents::Add(std::string_view name, uint64_t ino, uint8_t type
 void Contents::Tell(Known& known, const gofer::WireAttributes& attributes, bool keep) {
   known.key = {attributes.dev, attributes.ino};
   if (!keep || known.attributes != 0) return;
-  // Most were taken, and have been told again since.
-  if (attributes_.size() > 2 * known_.size()) DropAttributes();
+  if (attributes_.size() > 2 * known_.size()) CompactAttributes();
   attributes_.push_back(attributes);
   known.attributes = static_cast<uint32_t>(attributes_.size());
   if (attributes_left_++ == 0) holder_ = AttributeHolders().insert(AttributeHolders().end(), this);

@@ -92,6 +92,7 @@ class Contents {
  private:
   std::string_view NameOf(const Known& known) const { return {names_.data() + known.name_at, known.name_size}; }
   void DropAttributes();
+  void CompactAttributes();
   void CompactNames();
 
   // The index finds positions in known_ by name.
@@ -120,7 +121,7 @@ class Contents {
   using Holders = std::list<Contents*>;
   static Holders& AttributeHolders();
   static size_t attribute_count;
-  std::vector<gofer::WireAttributes> attributes_;  // those that were taken too, until all are
+  std::vector<gofer::WireAttributes> attributes_;  // those that were taken too, for a while
   size_t attributes_left_ = 0;
   Holders::iterator holder_;  // in the list while attributes_left_ > 0
 };

@@ -1,5 +1,6 @@
 #include "vfs/fs/gofer/directory.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -41,6 +42,17 @@ void DirectoryInode::NoteInode(std::string_view name, const InodeKey& key) {
   if (known == nullptr) return;
   (void)contents_->TakeAttributes(*known);
   known->key = key;
+}
+
+void DirectoryInode::TakeBack(std::string_view name, const GoferInode& inode) {
+  Contents::Known* known = contents_ != nullptr ? contents_->Find(name) : nullptr;
+  if (known == nullptr || known->key != inode.key()) return;
+  const bool keep = !inode.attributes_changed() && gofer_fs().MayKeep(inode.attributes());
+  if (keep) {
+    contents_->Tell(*known, inode.attributes(), true);
+  } else if (known->type != DT_DIR) {
+    known->key = {};  // to be asked for with others
+  }
 }
 
 GoferInode* DirectoryInode::InUse(const Contents::Known& known) const {

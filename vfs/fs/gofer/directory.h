@@ -47,8 +47,10 @@ class DirectoryInode final : public GoferInode {
   Result<bool> OpenFiles(std::string_view name);
   // Lists a directory that has no handle, by its name here, and with it what follows when one goes through the tree (ListedAhead).
   Result<void> ListTrees(std::string_view name);
-  // An inode stands for this name now, and knows better than a listing.
+  // An inode stands for this name now, and knows better than a listing;
   void NoteInode(std::string_view name, const InodeKey& key);
+  // nobody needs it any longer, but somebody may come back.
+  void TakeBack(std::string_view name, const GoferInode& inode);
   bool knows_contents() const { return contents_ != nullptr; }
   void AdoptContents(std::unique_ptr<Contents> contents) { contents_ = std::move(contents); }
 

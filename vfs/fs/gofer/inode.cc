@@ -44,7 +44,10 @@ void GoferInode::OnZeroRefs() {
   if (!locked) KernelLock::Lock();
   auto& inodes = gofer_fs().inodes_;
   auto it = inodes.find(key_);
-  if (it != inodes.end() && it->second == this) inodes.erase(it);
+  if (it != inodes.end() && it->second == this) {
+    inodes.erase(it);
+    if (parent_ && attributes_.nlink != 0) parent_->TakeBack(name_, *this);
+  }
   connection().QueueClose(handle_);
   delete this;
   if (!locked) KernelLock::Unlock();

@@ -101,6 +101,8 @@ class GoferInode : public vfs::Inode {
   const InodeKey& key() const { return key_; }
   // As last heard from the host; no call.
   const gofer::WireAttributes& attributes() const { return attributes_; }
+  // Whether it is otherwise by now.
+  virtual bool attributes_changed() const { return false; }
   uint64_t visible_ino() const { return gofer_fs().VisibleIno(key_.dev, key_.ino); }
 
   // The handle, found by walking from where the inode was seen last when there is none yet. ESTALE when it is there no more.

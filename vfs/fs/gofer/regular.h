@@ -19,6 +19,7 @@ class RegularInode final : public GoferInode, private HostFileHolder {
   Result<void> SetAttr(const vfs::SetAttributes& changes) override;
   Result<RefPtr<vfs::FileDescription>> Open(const vfs::OpenOptions& options, const Credentials& creds) override;
   bool open_truncates() const override { return true; }
+  bool attributes_changed() const override { return dirty_; }
 
   // The descriptor to use; asks the gofer only where there is none yet.
   enum class Access { kRead, kReadWrite };
