@@ -23,11 +23,13 @@ constexpr int64_t kMoving = 100'000;        // ns in which the thread is awake o
 constexpr int64_t kSaved = 300;             // ns a call, a part of what was saved, and at most
 constexpr int64_t kMostCredit = 2'000'000;  // ns
 constexpr int64_t kAsk = 10'000;            // ns after which to look for a notification
+constexpr int kCallsToAsk = 8;              // after which to look while others run
 constexpr int64_t kNotified = 50'000;       // ns to wake the thread after it, on another processor
 constexpr int64_t kGap = 30'000;            // ns that looking once takes only if somebody else has run
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
 constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else; trapped it is more
-constexpr int64_t kBusy = 200'000;          // ns that kQuickCalls take then
+constexpr int64_t kBusy = 6'000;            // likewise while they are still trapped
+constexpr int64_t kStrangers = 3'000'000;  // ns in which threads that run make a call, and are watched then
 constexpr int64_t kWait = 300'000;          // ns that a thread waits for its result awake; the gofer is mostly quicker
 
 int most_watchers = 0;
@@ -65,7 +67,7 @@ void Watch::OnNotification() {
 void Watch::MaybeEnter(StubProcess& own, int threads) {
   const int all = RunningThreads::All(), others = all - threads;
   // Others of the own stub will be watched as soon as they make a call, and all make many.
-  const bool busy = own.receiver().outstanding.count() == all && last_call_ - first_call_ < kBusy;
+  const bool busy = own.receiver().outstanding.count() == all && last_call_ - first_call_ < calls_ * kBusy;
   if (others > 0 && (!busy || last_call_ < not_several_before_)) return;
   calls_ = 0;
   if (base::HostLoad::IdleProcessors() < 1 - others) return;
@@ -149,13 +151,16 @@ bool Watch::IsCrowded(int64_t now) {
   if (all <= 1 || crowded_since_ == 0) {
     crowded_since_ = all <= 1 ? 0 : now;
     served_before_ = served_;
+    strangers_since_ = now;
     return false;
   }
   if (now - crowded_since_ < kCrowded) return false;
   const bool busy = served_ - served_before_ >= kCrowded / kBusyCall;
   crowded_since_ = now;
   served_before_ = served_;
-  const bool crowded = !busy || all > static_cast<int>(threads_.size());
+  if (all <= static_cast<int>(threads_.size()) || threads_.size() > watched_before_) strangers_since_ = now;
+  watched_before_ = threads_.size();
+  const bool crowded = !busy || now - strangers_since_ > kStrangers;
   // A thread that computes shared its processor for so long, to no good.
   several_pause_ = crowded ? std::clamp(2 * several_pause_, kFirstSeveralPause, kLongestSeveralPause) : 0;
   not_several_before_ = now + several_pause_;
@@ -166,6 +171,11 @@ bool Watch::IsCrowded(int64_t now) {
 Watch::Found Watch::WaitForCall(StubProcess& own) {
   const int64_t start = base::TickNow();
   if (IsCrowded(start)) return Found::kNothing;
+  // Those that are not watched yet do not wait until these pause.
+  if (RunningThreads::All() > static_cast<int>(threads_.size()) && ++unasked_ >= kCallsToAsk) {
+    unasked_ = 0;
+    if (own.app_listener().HasNews()) return Found::kNotification;
+  }
   // It went to sleep before it had its result, and is about to say so.
   if (answered_ && threads_.size() == 1) return Found::kNotification;
   int64_t asked = start;

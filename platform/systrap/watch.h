@@ -56,7 +56,7 @@ class Watch {
 
   static constexpr int kQuickCalls = 32;      // to begin, within
   static constexpr int64_t kQuick = 500'000;  // ns
-  static constexpr size_t kMost = 8;          // threads
+  static constexpr size_t kMost = 32;         // threads
 
   bool WorthLooking(StubProcess& own);
   Found WaitForCall(StubProcess& own);
@@ -70,10 +70,12 @@ class Watch {
   bool answered_ = false;  // one of the own stub is about to ask for its result
   int calls_ = 0;          // notifications since
   int64_t first_call_ = 0, last_call_ = 0;
-  int served_ = 0;
+  int served_ = 0, unasked_ = 0;
   int64_t credit_ = 0;  // ns that may still be wasted
   int64_t crowded_since_ = 0;  // several threads want to run; 0: no
   int served_before_ = 0;      // that
+  int64_t strangers_since_ = 0;  // so long others have been running, too, and
+  size_t watched_before_ = 0;    // no more of them have come to be watched
   int64_t pause_ = 0, not_before_ = 0;
   // Likewise, until the next attempt with several threads that run.
   int64_t several_pause_ = 0, not_several_before_ = 0;
