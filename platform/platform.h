@@ -61,7 +61,7 @@ struct Event {
   bool execute() const { return (error_code & 16) != 0; }
 };
 
-// Code to be written at an address, within one page.
+// Code to be written at an address.
 struct CodePatch {
   // What a platform wants to see of the code around a call: bytes in front of where it returns to and behind.
   static constexpr int kBefore = 9, kWindow = kBefore + 6;

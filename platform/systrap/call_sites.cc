@@ -56,6 +56,8 @@ constexpr CallSites::Shape CallSites::kShapes[] = {
     // mov $nr, %eax: nearly all wrappers. Not mov $15, %rax: unwinders know a signal frame's return
     // address by these bytes.
     {5, 0, {0xb8, -1, -1, -1, -1}, {}},
+    // mov $AT_FDCWD, %edi: what opendir(3) uses
+    {5, 0, {0xbf, -1, -1, -1, -1}, {}},
     // mov 8(%rsp), %r9: syscall(3)
     {5, 0, {0x4c, 0x8b, 0x4c, 0x24, 0x08}, {}},
     // xor %eax, %eax; then cmp $-4096, %rax: read
@@ -112,8 +114,6 @@ std::optional<CodePatch> CallSites::Replace(uint64_t ip,
     if (!matches(shape.prefix, shape.before, start)) continue;
     if (!matches(shape.suffix, shape.after, code.data() + kBefore)) continue;
     const uint64_t address = ip - 2 - shape.before;
-    // Only within a page, so that the replacement is seen whole or not at all.
-    if (address / 4096 != (address + shape.length() - 1) / 4096) return std::nullopt;
     if (!sites_) {
       sites_ = std::make_unique<std::array<Site, STUB_MAX_SITES>>();
       ClearThreads();

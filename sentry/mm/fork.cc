@@ -58,6 +58,7 @@ Result<RefPtr<MemoryManager>> MemoryManager::Fork(const ForkHints& hints) {
   CopyAreasTo(child.get());
   child->space_->InheritCode(*space_);
   child->seen_calls_ = seen_calls_;
+  child->split_patches_ = split_patches_;
   bool protects = SharePiecesWith(child.get(), hints);
   for (auto& [start, piece] : child->pmas_) {
     bool copied = piece.write_ok && !piece.shared;

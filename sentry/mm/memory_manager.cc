@@ -54,6 +54,7 @@ void MemoryManager::Settle(Released* released, bool flush, bool heap) {
 
 void MemoryManager::DropPieces(uint64_t start, uint64_t end, Released* released) {
   ForgetCache();
+  if (!split_patches_.empty()) [[unlikely]] UndoSplitPatches(start, end, released);
   uint64_t first = 0, last = 0;
   for (auto it = pmas_.FindFrom(start); it != pmas_.end() && it->first < end;) {
     it = pmas_.Isolate(it, start, end);

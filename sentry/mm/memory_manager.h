@@ -292,7 +292,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
 
   // remap.cc
   Result<uint64_t> Move(uint64_t old_address, uint64_t old_size, uint64_t new_size, int flags, uint64_t new_address);
-  void MovePieces(uint64_t from, uint64_t length, uint64_t to);
+  void MovePieces(uint64_t from, uint64_t length, uint64_t to, Released* released);
 
   // residency.cc
   Result<void> SetLocked(uint64_t start, uint64_t end, bool lock);
@@ -308,6 +308,8 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   const Vma* ReplaceableAt(uint64_t address) const;
   void WritePatches(std::vector<platform::CodePatch> patches, bool flush);
   Result<void> ReplacePages(uint64_t start, std::span<const char> content, Released* released);
+  void UndoSplitPatches(uint64_t start, uint64_t end, Released* released);
+  void UndoPatch(uint64_t page, const platform::CodePatch& patch, Released* released);
 
   void InvalidateFile(vfs::Mappable* mappable, uint64_t offset, uint64_t length);
   RefPtr<RefCounted> LinkTruncate(vfs::Mappable* mappable);
@@ -338,6 +340,7 @@ class MemoryManager final : public RefCounted, public base::UserMemory {
   mutable PmaMap pmas_;  // mutable: its iterators are, const methods only read
   CacheEntry cache_[4];
   unsigned cache_next_ = 0;
+  absl::flat_hash_map<uint64_t, platform::CodePatch> split_patches_;  // those on two pages, by the second
   absl::flat_hash_set<uint64_t> seen_calls_;  // addresses of calls that somebody may have looked at: not to be replaced
   uint64_t heap_reserve_ = 0, heap_reserve_length_ = 0;  // memory file pages that brk will use next,
   uint64_t heap_reserve_used_ = 0;                       // those below this offset not clean

@@ -103,37 +103,77 @@ void MemoryManager::ReplaceCpuid(std::span<const uint64_t> addresses) {
   Settle(&released, /*flush=*/false);
 }
 
-// Each page once, with all of its patches. Parks only where a page is not there, and at the end.
+// Each page once, with all of its patches, and pages that share a patch together. Parks only where a page is not there, and at the end.
 void MemoryManager::WritePatches(std::vector<platform::CodePatch> patches, bool flush) {
-  if (patches.empty()) return;
   std::sort(patches.begin(), patches.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
   Released released;
   for (auto patch = patches.begin(); patch != patches.end();) {
-    const uint64_t page = PageDown(patch->address);
-    char content[kPageSize];
-    const bool whole = CopyInPartial(content, page, kPageSize, /*force=*/true) == kPageSize;
-    for (; patch != patches.end() && PageDown(patch->address) == page; ++patch) {
-      if (whole) memcpy(content + (patch->address - page), patch->bytes.data(), patch->length);
+    const uint64_t start = PageDown(patch->address);
+    uint64_t end = start + kPageSize;
+    auto behind = patch;
+    for (; behind != patches.end() && behind->address < end; ++behind) end = std::max(end, base::PageUp(behind->address + behind->length));
+    std::vector<char> content(end - start);
+    const bool whole = CopyInPartial(content.data(), start, content.size(), /*force=*/true) == content.size();
+    for (auto each = patch; whole && each != behind; ++each) memcpy(&content[each->address - start], each->bytes.data(), each->length);
+    const bool written = whole && ReplacePages(start, content, &released).ok();
+    for (; patch != behind; ++patch) {
+      const uint64_t second = PageDown(patch->address + patch->length - 1);
+      if (written && second != PageDown(patch->address)) split_patches_.insert_or_assign(second, *patch);
     }
-    if (whole) (void)ReplacePages(page, content, &released);
   }
   Settle(&released, flush);
+}
+
+// [start, end) is about to go, or to be somewhere else: a patch that lies on one of its pages and one beside it is undone.
+void MemoryManager::UndoSplitPatches(uint64_t start, uint64_t end, Released* released) {
+  absl::erase_if(split_patches_, [&](const auto& split) {
+    const auto& [second, patch] = split;
+    if (second < start || second > end) return false;
+    if (second == start || second == end) {
+      UndoPatch(second - kPageSize, patch, released);
+      UndoPatch(second, patch, released);
+    }
+    return true;
+  });
+}
+
+// As far as it lies on this page and is there still.
+void MemoryManager::UndoPatch(uint64_t page, const platform::CodePatch& patch, Released* released) {
+  auto piece = pmas_.Find(page);
+  if (piece == pmas_.end() || !piece->second.in_memory_file()) return;
+  char content[kPageSize];
+  memcpy(content, base::MemoryFile::Get().At(piece->second.offset + (page - piece->first)), kPageSize);
+  const uint64_t first = std::max(patch.address, page), last = std::min(patch.address + patch.length, page + kPageSize);
+  const size_t at = first - patch.address;
+  if (memcmp(content + (first - page), &patch.bytes[at], last - first) != 0) return;
+  for (const platform::CodePatch& original : space_->OriginalCalls()) {
+    if (original.address == patch.address) memcpy(content + (first - page), &original.bytes[at], last - first);
+  }
+  (void)ReplacePages(page, content, released);
 }
 
 // By pages that take the place of the old ones at once, so that no thread executes half of a change.
 Result<void> MemoryManager::ReplacePages(uint64_t start, std::span<const char> content, Released* released) {
   const uint64_t end = start + content.size();
   const Vma* vma = vmas_.Find(start);
-  auto piece = pmas_.Find(start);
-  if (vma == nullptr || vma->end < end || vma->shared() || piece == pmas_.end() || piece->second.end < end) return Errno::kEFAULT;
+  if (vma == nullptr || vma->end < end || vma->shared()) return Errno::kEFAULT;
+  for (uint64_t at = start; at < end;) {
+    auto piece = pmas_.Find(at);
+    if (piece == pmas_.end()) return Errno::kEFAULT;
+    at = piece->second.end;
+  }
   Pma fresh{.end = end,
             .offset = TRY(base::MemoryFile::Get().AllocateCopy(content.data(), content.size())),
             .prot = static_cast<uint8_t>(vma->prot),
             .write_ok = true};
   ForgetCache();
-  piece = pmas_.Isolate(piece, start, end);
-  if (piece->second.in_memory_file()) released->AddPages(piece->second.offset, content.size());
-  pmas_.Erase(piece);
+  for (uint64_t at = start; at < end;) {
+    auto piece = pmas_.Isolate(pmas_.Find(at), start, end);
+    const uint64_t next = piece->second.end;
+    if (piece->second.in_memory_file()) released->AddPages(piece->second.offset, next - at);
+    pmas_.Erase(piece);
+    at = next;
+  }
   (void)MapPiece(start, fresh, /*precommit=*/true);
   pmas_.Insert(start, std::move(fresh));
   return {};

@@ -95,7 +95,7 @@ Result<uint64_t> MemoryManager::Move(uint64_t old_address, uint64_t old_size, ui
   if (old_size > 0) {
     vmas_.SplitAt(old_address);
     vmas_.SplitAt(old_address + old_size);
-    MovePieces(old_address, old_size, target);
+    MovePieces(old_address, old_size, target, &released);
     if (!keep_old) {
       RemoveRange(old_address, old_address + old_size, &released);
     } else {
@@ -115,7 +115,8 @@ Result<uint64_t> MemoryManager::Move(uint64_t old_address, uint64_t old_size, ui
 }
 
 // The pages behind [from, from + length) are from now on at `to`, where nothing is.
-void MemoryManager::MovePieces(uint64_t from, uint64_t length, uint64_t to) {
+void MemoryManager::MovePieces(uint64_t from, uint64_t length, uint64_t to, Released* released) {
+  if (!split_patches_.empty()) [[unlikely]] UndoSplitPatches(from, from + length, released);
   ForgetCache();
   bool any = false;
   for (auto it = pmas_.FindFrom(from); it != pmas_.end() && it->first < from + length;) {

@@ -371,6 +371,64 @@ TEST(HotCalls, CodeMayBeReplaced) {
   munmap(page, 4096);
 }
 
+// A call whose instructions lie on two pages, each of which may be mapped again.
+TEST(HotCalls, OnTwoPages) {
+  for (size_t first : {1u, 3u, 5u, 6u}) {
+    const unsigned char code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
+    TempFile file;
+    ASSERT_OK(ftruncate(file.fd(), 2 * 4096));
+    ASSERT_OK(pwrite(file.fd(), code, sizeof code, static_cast<off_t>(4096 - first)));
+    auto* pages = static_cast<char*>(mmap(nullptr, 2 * 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file.fd(), 0));
+    ASSERT_NE(pages, MAP_FAILED);
+    auto* call = reinterpret_cast<long (*)()>(pages + 4096 - first);
+    std::atomic<long> wrong{0};
+    auto many = [&] {
+      for (int i = 0; i < kMany; i++) wrong += call() != getpid();
+    };
+    std::thread other(many);
+    many();
+    other.join();
+    EXPECT_EXITED(RunChild([&] {
+                    for (int i = 0; i < kMany; i++) CHILD_CHECK(call() == getpid());
+                    CHILD_CHECK(mmap(pages, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file.fd(), 0) == pages);
+                    for (int i = 0; i < kMany; i++) CHILD_CHECK(call() == getpid());
+                    return 0;
+                  }),
+                  0);
+    for (int page = 0; page < 2; page++) {
+      void* at = pages + page * 4096;
+      ASSERT_EQ(mmap(at, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file.fd(), page * 4096), at);
+      many();
+      ASSERT_OK(madvise(at, 4096, MADV_DONTNEED));
+      many();
+      // To elsewhere and back.
+      void* moved = mremap(at, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+      ASSERT_NE(moved, MAP_FAILED);
+      ASSERT_EQ(mremap(moved, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, at), at);
+      many();
+    }
+    EXPECT_EQ(wrong, 0);
+    munmap(pages, 2 * 4096);
+  }
+}
+
+// As opendir(3) opens directories.
+TEST(HotCalls, OpenInTheWorkingDirectory) {
+  const unsigned char code[] = {0xb8, 1, 1, 0, 0, 0x48, 0x89, 0xfe, 0x31, 0xd2, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05, 0xc3};
+  TempFile file;
+  ASSERT_OK(write(file.fd(), code, sizeof code));
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file.fd(), 0);
+  ASSERT_NE(page, MAP_FAILED);
+  auto* open_here = reinterpret_cast<long (*)(const char*)>(page);
+  for (int i = 0; i < kMany; i++) {
+    const long fd = open_here("/dev/null");
+    ASSERT_GE(fd, 0);
+    ASSERT_OK(close(static_cast<int>(fd)));
+    ASSERT_EQ(open_here("/none"), -ENOENT);
+  }
+  munmap(page, 4096);
+}
+
 // Entered at the system call instruction itself, with another number.
 TEST(HotCalls, EnteredInTheMiddle) {
   const unsigned char code[] = {0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3};
@@ -391,7 +449,7 @@ TEST(HotCalls, EnteredInTheMiddle) {
 TEST(HotCalls, ManyThreadsAtOnePlace) {
   std::vector<std::thread> threads;
   std::atomic<long> wrong{0};
-  for (int t = 0; t < 8; t++) {
+  for (int t = 0; t < 40; t++) {
     threads.emplace_back([&] {
       const long tid = syscall(SYS_gettid);
       struct stat status;
