@@ -2,6 +2,8 @@
 
 #include <sys/stat.h>
 
+#include <memory>
+
 #include "sentry/kernel/kernel.h"
 #include "syscalls/handlers.h"
 #include "syscalls/io_util.h"
@@ -45,13 +47,15 @@ Result<uint64_t> WithSigpipe(Task& task, Result<size_t> result) {
 
 // Moves up to `length` bytes through a buffer of the Sentry; positions as read(2) and write(2) have them.
 Result<uint64_t> CopyBetween(Task& task, vfs::FileDescription& in, int64_t* in_offset, vfs::FileDescription& out, int64_t* out_offset, size_t length) {
-  constexpr size_t kChunk = 256 * 1024;
+  // Not so much that malloc asks the host for it each time.
+  constexpr size_t kChunk = 64 * 1024;
   length = std::min(length, kMaxTransfer);
-  std::vector<char> buffer(std::min(length, kChunk));
+  const size_t size = std::min(length, kChunk);
+  const auto buffer = std::make_unique_for_overwrite<char[]>(size);
   uint64_t done = 0;
   while (done < length) {
-    size_t want = std::min(length - done, buffer.size());
-    IoVec span(buffer.data(), want);
+    size_t want = std::min(length - done, size);
+    IoVec span(buffer.get(), want);
     Result<size_t> got = WhileNotReady(in, EPOLLIN, [&]() -> Result<size_t> {
       return in_offset != nullptr ? in.ReadAt(span, static_cast<uint64_t>(*in_offset), 0) : in.Read(span);
     });

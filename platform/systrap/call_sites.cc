@@ -73,9 +73,15 @@ bool CallSites::Count(uint64_t ip, uint32_t hot, bool* warm) {
   *warm = ++calls_ == next_warm_;
   if (*warm) next_warm_ *= 2;
   if (!counters_) counters_ = std::make_unique<std::array<Counter, kCounters>>();
-  Counter& counter = (*counters_)[(ip * 0x9e3779b97f4a7c15u) >> 58];
-  if (counter.ip != ip) counter = {ip, 0};
-  return ++counter.count == hot;
+  // In one of a few places. Whoever made the fewest calls makes room: two that took turns at one place would never be hot.
+  Counter* place = &(*counters_)[(ip * 0x9e3779b97f4a7c15u) >> (64 - kSetBits) << kPlaceBits];
+  Counter* least = place;
+  for (Counter* end = place + (1 << kPlaceBits); place != end; place++) {
+    if (place->ip == ip) return ++place->count == hot;
+    if (place->count < least->count) least = place;
+  }
+  *least = {ip, 1};
+  return hot == 1;
 }
 
 std::vector<uint64_t> CallSites::Calls() const {

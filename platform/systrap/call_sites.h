@@ -104,7 +104,7 @@ class CallSites {
     uint64_t ip = 0;
     uint32_t count = 0;
   };
-  static constexpr int kCounters = 64;
+  static constexpr int kSetBits = 5, kPlaceBits = 2, kCounters = 1 << (kSetBits + kPlaceBits);
 
   char* const local_;
   std::unique_ptr<std::array<Counter, kCounters>> counters_;

@@ -398,6 +398,21 @@ TEST(CallSites, UnknownCodeStays) {
   EXPECT_EQ(more, STUB_MAX_SITES - 32 - 1) << "the others are for reads";
 }
 
+// Wherever the library is loaded.
+TEST(CallSites, CallsThatTakeTurnsGetHot) {
+  constexpr uint32_t kHot = 32;
+  std::vector<char> slot(1 << 20);
+  for (uint64_t base = 0x7f0000000000; base < 0x7f0000000000 + (uint64_t{200} << 12); base += 4096) {
+    CallSites sites(slot.data());
+    int hot = 0;
+    bool warm;
+    for (uint32_t i = 0; i < 2 * kHot; i++) {
+      for (uint64_t call = 0; call < 16; call++) hot += sites.Count(base + call * 0x3a7, kHot, &warm) ? 1 : 0;
+    }
+    EXPECT_EQ(hot, 16) << base;
+  }
+}
+
 // The places of threads whose stacks lie side by side.
 TEST(CallSites, NeighboursFindTheirAreas) {
   std::vector<char> slot(1 << 20);
