@@ -78,6 +78,7 @@ void Watch::MaybeEnter(StubProcess& own, int threads) {
   served_ = 0;
   credit_ = kMoving + others * kNotified;
   crowded_since_ = 0;
+  watched_before_ = 0;
   // The last to notify did so on this processor. There they stay, or their wake-up would bring them
   // along.
   processor_ = sched_getcpu();
@@ -148,7 +149,10 @@ bool Watch::WorthLooking(StubProcess& own) {
 // others than those watched, or these when they do more than making calls.
 bool Watch::IsCrowded(int64_t now) {
   const int all = RunningThreads::All();
-  if (all <= 1 || crowded_since_ == 0) {
+  const bool more = threads_.size() > watched_before_;
+  watched_before_ = threads_.size();
+  // Those that come to be watched are served as ever once more, which takes its time.
+  if (all <= 1 || crowded_since_ == 0 || more) {
     crowded_since_ = all <= 1 ? 0 : now;
     served_before_ = served_;
     strangers_since_ = now;
@@ -158,8 +162,7 @@ bool Watch::IsCrowded(int64_t now) {
   const bool busy = served_ - served_before_ >= kCrowded / kBusyCall;
   crowded_since_ = now;
   served_before_ = served_;
-  if (all <= static_cast<int>(threads_.size()) || threads_.size() > watched_before_) strangers_since_ = now;
-  watched_before_ = threads_.size();
+  if (all <= static_cast<int>(threads_.size())) strangers_since_ = now;
   const bool crowded = !busy || now - strangers_since_ > kStrangers;
   // A thread that computes shared its processor for so long, to no good.
   several_pause_ = crowded ? std::clamp(2 * several_pause_, kFirstSeveralPause, kLongestSeveralPause) : 0;
@@ -198,7 +201,7 @@ Watch::Found Watch::WaitForCall(StubProcess& own) {
     last = now;
     now = base::TickNow();
     // Strangers get it altogether.
-    if (now - last > kGap && base::HostLoad::IdleProcessors() < 0) return Found::kNothing;
+    if (now - last > kGap && base::HostLoad::IdleProcessors() + RunningThreads::All() <= 0) return Found::kNothing;
   }
   return Found::kNothing;
 }

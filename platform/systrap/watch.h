@@ -74,8 +74,8 @@ class Watch {
   int64_t credit_ = 0;  // ns that may still be wasted
   int64_t crowded_since_ = 0;  // several threads want to run; 0: no
   int served_before_ = 0;      // that
-  int64_t strangers_since_ = 0;  // so long others have been running, too, and
-  size_t watched_before_ = 0;    // no more of them have come to be watched
+  int64_t strangers_since_ = 0;  // so long others have been running, too
+  size_t watched_before_ = 0;
   int64_t pause_ = 0, not_before_ = 0;
   // Likewise, until the next attempt with several threads that run.
   int64_t several_pause_ = 0, not_several_before_ = 0;
