@@ -10,8 +10,15 @@ namespace platform::systrap {
 
 namespace {
 
-constexpr uint8_t kInvalid = 0x06;
+constexpr uint8_t kInvalid = 0x06, kInvalidToo = 0x60;  // the pointers are multiples of 8
 constexpr int kJump = 7;  // the length of jmp *absolute32
+
+std::array<uint8_t, kJump> JumpTo(int index) {
+  const uint32_t pointer = STUB_TABLE + 8 * static_cast<uint32_t>(index);
+  return {0xff, 0x24, 0x25, static_cast<uint8_t>(pointer), static_cast<uint8_t>(pointer >> 8), static_cast<uint8_t>(pointer >> 16),
+          static_cast<uint8_t>(pointer >> 24)};
+}
+
 // Of the lower half, in which threads differ: their stacks lie side by side.
 constexpr uint32_t kHash = 0x9e3779b9;
 constexpr int kThreadBits = 7;
@@ -25,9 +32,11 @@ struct ThreadEntry {
 };
 static_assert(STUB_TABLE_THREADS + (sizeof(ThreadEntry) << kThreadBits) == STUB_TABLE_SIZE);
 
-// What cmp $-4096, %rax does, the only instruction behind a call that a jump covers.
-void Compare(Registers& registers) {
-  const uint64_t a = registers.rax, b = -4096, difference = a - b;
+// What `cmp $immediate, %rax` does, the only instruction behind a call that a jump covers.
+void Compare(Registers& registers, const uint8_t* immediate) {
+  int32_t value;
+  memcpy(&value, immediate, sizeof value);
+  const uint64_t a = registers.rax, b = static_cast<uint64_t>(int64_t{value}), difference = a - b;
   const uint64_t carry = a < b, parity = ~__builtin_parity(difference & 0xff) & 1,
                  adjust = (a ^ b ^ difference) >> 4 & 1, zero = difference == 0,
                  sign = difference >> 63, overflow = ((a ^ b) & (a ^ difference)) >> 63;
@@ -47,6 +56,7 @@ void Store(char* to, T value) {
 struct CallSites::Shape {
   int before;   // bytes of the instructions in front of `syscall`
   int after;    // bytes of those behind it that the jump covers too
+  int entry;    // where one who enters the jump at the place of `syscall` meets an invalid instruction
   std::array<int16_t, 8> prefix;
   std::array<int16_t, 8> suffix;
   int length() const { return before + 2 + after; }
@@ -55,13 +65,15 @@ struct CallSites::Shape {
 constexpr CallSites::Shape CallSites::kShapes[] = {
     // mov $nr, %eax: nearly all wrappers. Not mov $15, %rax: unwinders know a signal frame's return
     // address by these bytes.
-    {5, 0, {0xb8, -1, -1, -1, -1}, {}},
+    {5, 0, 5, {0xb8, -1, -1, -1, -1}, {}},
     // mov $AT_FDCWD, %edi: what opendir(3) uses
-    {5, 0, {0xbf, -1, -1, -1, -1}, {}},
+    {5, 0, 5, {0xbf, -1, -1, -1, -1}, {}},
     // mov 8(%rsp), %r9: syscall(3)
-    {5, 0, {0x4c, 0x8b, 0x4c, 0x24, 0x08}, {}},
-    // xor %eax, %eax; then cmp $-4096, %rax: read
-    {2, 6, {0x31, 0xc0}, {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff}},
+    {5, 0, 5, {0x4c, 0x8b, 0x4c, 0x24, 0x08}, {}},
+    // xor %eax, %eax; then cmp $-4096, %rax: read. The jump's rest does no harm where eax is 0.
+    {2, 6, kJump, {0x31, 0xc0}, {0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff}},
+    // mov %rbx, %rdi; then cmp $-4095, %rax: all that Go programs call
+    {3, 6, 3, {0x48, 0x89, 0xdf}, {0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff}},
 };
 
 uint64_t CallSites::Site::return_address() const { return address + shape->before + 2; }
@@ -95,12 +107,16 @@ std::vector<uint64_t> CallSites::Calls() const {
 }
 
 int CallSites::FreeIndex(const Shape& shape) const {
-  // A return into the jump must find byte 6 at its fifth place.
+  // Where the second byte of the pointer is an invalid instruction.
   constexpr int kFirst = STUB_TABLE_DOUBLE_SIX / 8, kLast = kFirst + 32;
-  const bool restricted = shape.after > 0;
-  for (int i = restricted ? kFirst : 0; i < (restricted ? kLast : STUB_MAX_SITES); i++) {
-    if (!restricted && i == kFirst) i = kLast;
-    if (!(*sites_)[i].used()) return i;
+  auto fits = [&](int index) {
+    if (shape.after == 0) return index < kFirst || index >= kLast;
+    const auto jump = JumpTo(index);
+    const bool entered = shape.entry >= kJump || jump[shape.entry] == kInvalidToo, returned = jump[shape.before + 2] == kInvalid;
+    return entered && returned;
+  };
+  for (int i = 0; i < STUB_MAX_SITES; i++) {
+    if (!(*sites_)[i].used() && fits(i)) return i;
   }
   return -1;
 }
@@ -141,15 +157,8 @@ std::optional<CodePatch> CallSites::Replace(uint64_t ip,
     patch.address = address;
     patch.length = shape.length();
     memset(patch.bytes.data(), kInvalid, patch.length);
-    const uint32_t pointer = STUB_TABLE + 8 * index;
-    const uint8_t jump[kJump] = {0xff,
-                                 0x24,
-                                 0x25,
-                                 static_cast<uint8_t>(pointer),
-                                 static_cast<uint8_t>(pointer >> 8),
-                                 static_cast<uint8_t>(pointer >> 16),
-                                 static_cast<uint8_t>(pointer >> 24)};
-    memcpy(patch.bytes.data(), jump, sizeof jump);
+    const auto jump = JumpTo(index);
+    memcpy(patch.bytes.data(), jump.data(), jump.size());
     return patch;
   }
   return std::nullopt;
@@ -357,9 +366,7 @@ bool CallSites::Normalise(const StubArea& area, bool taken, Registers& registers
 CallSites::Trap CallSites::OnInvalidInstruction(Registers& registers) const {
   if (count_ == 0) return Trap::kNone;
   for (const Shape& shape : kShapes) {
-    // Entered at the old system call instruction: the jump's rest up to its end is harmless.
-    const int entry = std::max(shape.before, shape.after > 0 ? kJump : 0);
-    if (auto it = by_address_.find(registers.rip - entry);
+    if (auto it = by_address_.find(registers.rip - shape.entry);
         it != by_address_.end() && (*sites_)[it->second].shape == &shape) {
       registers.rip = it->first + shape.before + 2;
       return Trap::kCall;
@@ -367,7 +374,7 @@ CallSites::Trap CallSites::OnInvalidInstruction(Registers& registers) const {
     if (shape.after == 0) continue;
     if (auto it = by_address_.find(registers.rip - shape.before - 2);
         it != by_address_.end() && (*sites_)[it->second].shape == &shape) {
-      Compare(registers);
+      Compare(registers, &(*sites_)[it->second].original[shape.before + 2 + 2]);
       registers.rip = it->first + shape.length();
       return Trap::kReturn;
     }

@@ -10,7 +10,8 @@
 //   ff 24 25 a0 a1 06 00 ...      jmp *0x6a1a0        the pointer lies in STUB_TABLE
 //
 // and bytes of 6, which is an invalid instruction: whoever enters in the middle, at the old system
-// call instruction or at the return from it, raises SIGILL and is put right. The trampoline of a
+// call instruction or at the return from it, raises SIGILL and is put right. (Where another byte of
+// the pointer lies at that place, a pointer is chosen that has an invalid instruction there.) The trampoline of a
 // site repeats the instructions in front of the call, finds the thread's area by its fs_base, and
 // has a `syscall` of its own for threads that are not bound, and behind it the instructions that
 // followed. It changes no register but rcx, r11 and the arithmetic flags, which no code expects to

@@ -412,6 +412,46 @@ TEST(HotCalls, OnTwoPages) {
   }
 }
 
+// The one place from which programs in Go make all their calls.
+TEST(HotCalls, AsGoMakesThem) {
+  const unsigned char code[] = {0x48, 0x89, 0xdf, 0x0f, 0x05, 0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff, 0x77, 0x01, 0xc3, 0x48, 0xf7, 0xd8, 0xc3};
+  TempFile file;
+  ASSERT_OK(write(file.fd(), code, sizeof code));
+  auto* page = static_cast<char*>(mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file.fd(), 0));
+  ASSERT_NE(page, MAP_FAILED);
+  auto call = [page](long nr, long a, long b = 0, long c = 0, int entry = 0) {
+    long result;
+    register long rdi asm("rdi") = entry == 0 ? 0 : a;
+    asm volatile("call *%[at]" : "=a"(result), "+r"(rdi) : [at] "r"(page + entry), "a"(nr), "b"(a), "S"(b), "d"(c) : "rcx", "r11", "memory", "cc");
+    return result;
+  };
+  int pipe_ends[2];
+  ASSERT_OK(pipe(pipe_ends));
+  // Blocked where the call is replaced meanwhile; with an error the other way behind it is taken.
+  std::thread blocked[2];
+  char bytes[2] = {};
+  std::atomic<long> results[2];
+  for (int i = 0; i < 2; i++) {
+    blocked[i] = std::thread([&, i] { results[i] = call(SYS_read, pipe_ends[0], reinterpret_cast<long>(i == 0 ? &bytes[0] : nullptr), 1); });
+  }
+  usleep(20'000);
+  for (int i = 0; i < kMany; i++) {
+    ASSERT_EQ(call(SYS_getpid, 0), getpid());
+    ASSERT_EQ(call(SYS_close, -1), EBADF) << "made positive";
+  }
+  ASSERT_EQ(write(pipe_ends[1], "xy", 2), 2);
+  for (std::thread& thread : blocked) thread.join();
+  EXPECT_EQ(results[0], 1);
+  EXPECT_EQ(results[1], EFAULT);
+  for (int i = 0; i < 10; i++) {
+    EXPECT_EQ(call(SYS_getpid, 0, 0, 0, 3), getpid());
+    EXPECT_EQ(call(SYS_close, -1, 0, 0, 3), EBADF);
+  }
+  close(pipe_ends[0]);
+  close(pipe_ends[1]);
+  munmap(page, 4096);
+}
+
 // As opendir(3) opens directories.
 TEST(HotCalls, OpenInTheWorkingDirectory) {
   const unsigned char code[] = {0xb8, 1, 1, 0, 0, 0x48, 0x89, 0xfe, 0x31, 0xd2, 0xbf, 0x9c, 0xff, 0xff, 0xff, 0x0f, 0x05, 0xc3};
