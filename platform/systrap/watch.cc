@@ -201,7 +201,7 @@ Watch::Found Watch::WaitForCall(StubProcess& own) {
     last = now;
     now = base::TickNow();
     // Strangers get it altogether.
-    if (now - last > kGap && base::HostLoad::IdleProcessors() + RunningThreads::All() <= 0) return Found::kNothing;
+    if (now - last > kGap && base::HostLoad::IdleProcessors() <= -RunningThreads::All()) return Found::kNothing;
   }
   return Found::kNothing;
 }
