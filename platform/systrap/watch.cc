@@ -29,7 +29,7 @@ constexpr int64_t kGap = 30'000;            // ns that looking once takes only i
 constexpr int64_t kCrowded = 500'000;       // ns in which a thread that was woken goes to sleep again
 constexpr int64_t kBusyCall = 2'500;        // ns a call, of threads that do little else; trapped it is more
 constexpr int64_t kBusy = 6'000;            // likewise while they are still trapped
-constexpr int64_t kStrangers = 3'000'000;  // ns in which threads that run make a call, and are watched then
+constexpr int64_t kStrangers = 3'000'000;   // ns in which threads that run make a call, and are watched then
 constexpr int64_t kWait = 300'000;          // ns that a thread waits for its result awake; the gofer is mostly quicker
 
 int most_watchers = 0;

@@ -105,6 +105,7 @@ void MemoryManager::ReplaceCpuid(std::span<const uint64_t> addresses) {
 
 // Each page once, with all of its patches, and pages that share a patch together. Parks only where a page is not there, and at the end.
 void MemoryManager::WritePatches(std::vector<platform::CodePatch> patches, bool flush) {
+  if (patches.empty()) return;
   std::sort(patches.begin(), patches.end(), [](const auto& a, const auto& b) { return a.address < b.address; });
   Released released;
   for (auto patch = patches.begin(); patch != patches.end();) {
